@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * file.h - a regular file or a block device as a backing object, read through
+ * io_uring. Holes are found once, when it is opened (SEEK_DATA, SEEK_HOLE),
+ * and kept as a sorted extent map.
+ */
+#ifndef LAZYMEM_FILE_H
+#define LAZYMEM_FILE_H
+
+#include <lazymem/backing.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Flags of struct lazymem_file_options. */
+#define LAZYMEM_FILE_DIRECT (1u << 0)   /* O_DIRECT; what cannot be aligned is read buffered */
+#define LAZYMEM_FILE_NO_HOLES (1u << 1) /* do not look for holes: everything is data */
+
+/* How a file is opened. NULL in place of a pointer to it means the defaults.
+ * Since 0.1. */
+struct lazymem_file_options {
+	size_t size;     /* sizeof(struct lazymem_file_options) */
+	unsigned flags;  /* LAZYMEM_FILE_* */
+	uint64_t start;  /* the object begins at this byte of the file */
+	uint64_t length; /* and has this many; 0: up to the end of the file */
+};
+
+/* The file at `path`. A read that the file can no longer satisfy (it shrank)
+ * fails with -ENODATA, never with zeros. -EISDIR for a directory, -EINVAL for what is neither a
+ * regular file nor a block device, -ENODATA for an empty one, -ERANGE when
+ * start + length lies past its end, -E2BIG for an unknown option, any errno
+ * of open. The message names the path. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_file_open(const char *path, const struct lazymem_file_options *options,
+				     struct lazymem_backing **ret_backing);
+
+/* The same for an open descriptor (duplicated, and read with pread: its
+ * offset does not matter). `name` is for messages. LAZYMEM_FILE_DIRECT opens
+ * the file again through /proc/self/fd. -EBADF. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_file_from_fd(int fd, const char *name,
+					const struct lazymem_file_options *options,
+					struct lazymem_backing **ret_backing);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

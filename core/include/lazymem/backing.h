@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * backing.h - the backing object: a flat array of bytes that guest memory is
+ * filled from. This header is the interface; file.h, bytes.h, zero.h and
+ * inject.h make objects of it, and a monitor may make its own.
+ *
+ * A backing object is reference-counted and immutable in length. Every read
+ * goes through the dispatch in core, which checks the bounds, zero-fills the
+ * part of the last page that lies past the end, and counts completions; an
+ * implementation sees only reads that lie wholly inside the object.
+ */
+#ifndef LAZYMEM_BACKING_H
+#define LAZYMEM_BACKING_H
+
+#include <lazymem/common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lazymem_backing;
+struct lazymem_read;
+
+/* Bytes of a read that its implementation may use as it likes from the call
+ * of `read` until the completion, so that no read needs an allocation. */
+#define LAZYMEM_READ_SCRATCH 128
+
+/* Called once when a read is over; error is 0 or a negative errno value. There
+ * is no byte count: a read that did not deliver every byte has failed. */
+typedef void (*lazymem_read_completion)(struct lazymem_read *read, int error);
+
+/* One read in flight. The caller fills the first block and keeps the struct
+ * and the buffer alive until `complete` has been called; the rest belongs to
+ * the dispatch and to the implementation. Since 0.1. */
+struct lazymem_read {
+	uint64_t offset;                  /* bytes, in the backing object */
+	size_t length;                    /* bytes, above zero */
+	void *buffer;                     /* receives `length` bytes */
+	lazymem_read_completion complete; /* called exactly once */
+	void *context;                    /* the caller's own */
+	void *queue; /* where the caller waits for I/O, opaque; NULL when it cannot: the
+		      * implementation then blocks, or completes from a thread of its
+		      * own. Wrappers hand it on as it is. */
+
+	struct lazymem_backing *backing; /* set by the dispatch */
+	unsigned char state;             /* of the dispatch */
+	union {
+		uint64_t align;
+		void *pointer;
+		unsigned char bytes[LAZYMEM_READ_SCRATCH];
+	} scratch; /* the implementation's own */
+};
+
+/* What a run of bytes is made of. */
+enum lazymem_extent_kind {
+	LAZYMEM_EXTENT_DATA = 0, /* must be read */
+	LAZYMEM_EXTENT_ZERO = 1, /* reads as zero: a hole, or known zeros */
+};
+
+/* `length` bytes from `start` on are of one kind. Since 0.1. */
+struct lazymem_extent {
+	uint64_t start;
+	uint64_t length;
+	enum lazymem_extent_kind kind;
+};
+
+/* What an implementation provides. Begin with sizeof(struct
+ * lazymem_backing_operations). Since 0.1. */
+struct lazymem_backing_operations {
+	size_t size;
+
+	/* Start one read and see to it that lazymem_read_complete is called for it
+	 * exactly once: before returning, later from a completion of read->queue,
+	 * or from any thread. Lies wholly inside the object. Called on any thread,
+	 * several at once; must not touch lazily filled memory. */
+	void (*read)(void *object, struct lazymem_read *read);
+
+	/* The extent that `offset` lies in, cut to [offset, offset + length); may
+	 * be shorter than what is asked for, never empty. Answers from memory, without I/O.
+	 * NULL: everything is data. Any thread. */
+	int (*extent)(void *object, uint64_t offset, uint64_t length,
+		      struct lazymem_extent *ret_extent);
+
+	/* The last reference is gone and no read is in flight. NULL: nothing to
+	 * do. Any thread. */
+	void (*close)(void *object);
+};
+
+/* Make a backing object of an implementation. `length` in bytes; `name` is
+ * for messages (a path, for a file) and is copied. On failure `close` is not
+ * called. -EINVAL for an incomplete table or a length of zero, -E2BIG for an
+ * unknown part of it that is not zero, -ENOMEM. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_backing_create(const struct lazymem_backing_operations *operations,
+					  void *object, uint64_t length, const char *name,
+					  struct lazymem_backing **ret_backing);
+
+/* One more reference; returns backing. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC struct lazymem_backing *lazymem_backing_ref(struct lazymem_backing *backing);
+
+/* One reference less; the last one closes the object. NULL is allowed. Any
+ * thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_backing_unref(struct lazymem_backing *backing);
+
+/* Length in bytes; name as given. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC uint64_t lazymem_backing_length(const struct lazymem_backing *backing);
+LAZYMEM_PUBLIC const char *lazymem_backing_name(const struct lazymem_backing *backing);
+
+/* Start a read. It completes exactly once, possibly before this returns. It
+ * completes with -ERANGE when it does not begin inside the object, with
+ * -EINVAL when it is empty or wraps; bytes past the end of the object are
+ * filled with zeros. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_backing_submit(struct lazymem_backing *backing,
+					   struct lazymem_read *read);
+
+/* Read and wait. Errors as for lazymem_backing_submit, and those of the
+ * object. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_backing_read(struct lazymem_backing *backing, uint64_t offset,
+					void *buffer, size_t length);
+
+/* The extent at `offset`, at most `length` bytes of it; past the end of the
+ * object everything is zero. -EINVAL when length is zero or offset + length
+ * wraps. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_backing_extent(struct lazymem_backing *backing, uint64_t offset,
+					  uint64_t length, struct lazymem_extent *ret_extent);
+
+/* For implementations: this read is over. A second call for the same read is
+ * a bug of the implementation and aborts. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_read_complete(struct lazymem_read *read, int error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * handler.h - the handler serves the faults of guest memory that is filled
+ * lazily.
+ *
+ *   lazymem_handler     the worker threads
+ *   lazymem_attachment  one guest memory served by a handler, until finish or abort
+ *
+ * Every region of the guest memory that has a backing object is served; the
+ * others are left alone. The memory must be fresh: a page that is there before
+ * it is attached would never be read from the backing object, so attaching
+ * refuses it.
+ */
+#ifndef LAZYMEM_HANDLER_H
+#define LAZYMEM_HANDLER_H
+
+#include <lazymem/backing.h>
+#include <lazymem/common.h>
+#include <lazymem/memory.h>
+#include <lazymem/trace.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- handler ------------------------------------------------------------- */
+
+struct lazymem_handler;
+
+/* How a handler is made. NULL in place of a pointer to it, and zero in any
+ * field, mean the default. Since 0.1. */
+struct lazymem_handler_options {
+	size_t size;             /* sizeof(struct lazymem_handler_options) */
+	unsigned workers;        /* threads; default 1; an attachment stays with one of them */
+	unsigned demand_depth;   /* demand reads in flight per worker; default 64, at most 1024 */
+	unsigned prefetch_depth; /* prefetch pieces in flight per worker; default 4, at most 64 */
+	size_t prefetch_piece;   /* bytes; default 256 KiB; a power of two from 4 KiB to 2 MiB */
+	const int *cpus;         /* worker i runs on cpus[i % cpu_count] only; NULL: anywhere */
+	size_t cpu_count;
+};
+
+/* Can this process serve faults of kernel and guest accesses? 0, or -EPERM,
+ * -ENOENT, -ENOSYS with the missing permission and its remedy in the message.
+ * Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_handler_check(void);
+
+/* Start the worker threads; they block all signals. -EINVAL and -E2BIG for
+ * the options, -ENOMEM, -EAGAIN, or what io_uring answered. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_handler_create(const struct lazymem_handler_options *options,
+					  struct lazymem_handler **ret_handler);
+
+/* Stop the worker threads and free the handler. -EBUSY while an attachment is
+ * left, and nothing is done. NULL is allowed. The owner. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_handler_destroy(struct lazymem_handler *handler);
+
+/* ---- attachment ---------------------------------------------------------- */
+
+struct lazymem_attachment;
+
+/* A read or a populate that failed. Since 0.1. */
+struct lazymem_failure {
+	lazymem_guest_address address; /* first byte that is held up */
+	uint64_t length;               /* bytes */
+	uint64_t backing_offset;       /* bytes, in `backing` */
+	const char *backing;           /* name of the backing object */
+	int error;                     /* negative errno value */
+	unsigned attempts;             /* failures so far, from 1 on */
+	bool demand;                   /* a fault waits; false: only a prefetch */
+};
+
+enum lazymem_verdict {
+	LAZYMEM_RETRY = 0,  /* again, after a pause that doubles from 1 ms to 1 s */
+	LAZYMEM_POISON = 1, /* accesses raise SIGBUS until the page is healed */
+};
+
+/* Flags of struct lazymem_attach_options. */
+#define LAZYMEM_ATTACH_RECORD (1u << 0)      /* record a trace: see lazymem_attachment_trace */
+#define LAZYMEM_ATTACH_USERFAULTFD (1u << 1) /* use the open userfaultfd in `userfaultfd` */
+
+/* How guest memory is attached. NULL in place of a pointer to it, and zero in
+ * any field, mean the default. Since 0.1. */
+struct lazymem_attach_options {
+	size_t size;     /* sizeof(struct lazymem_attach_options) */
+	unsigned flags;  /* LAZYMEM_ATTACH_* */
+	int userfaultfd; /* of this process, UFFDIO_API done, O_NONBLOCK; taken over when
+			  * attaching succeeds. The memory may be registered, and partly there. */
+
+	/* Called on a worker, which serves nothing meanwhile, after each failure;
+	 * must not touch lazily filled memory nor call into this attachment.
+	 * NULL: retry five times, then poison. A failed prefetch is retried or
+	 * given up (the page stays missing), never poisoned, while no fault waits
+	 * for it. */
+	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);
+	void *context;
+};
+
+/* Serve the faults of `memory` (a reference is taken) until finish or abort.
+ * The regions are kept out of forked children, which would read false zeros.
+ *  -ENODATA  no region has a backing object
+ *  -EINVAL   an option; or a region that cannot be filled lazily (the message names it)
+ *  -EEXIST   memory that is there already: attach before the first touch
+ *  -EBUSY    a mapping that is attached already
+ *  -EPERM    see lazymem_handler_check
+ *  -E2BIG, -ENOMEM, -EMFILE
+ * Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_handler_attach(struct lazymem_handler *handler,
+					  struct lazymem_memory *memory,
+					  const struct lazymem_attach_options *options,
+					  struct lazymem_attachment **ret_attachment);
+
+/* What to populate before faults ask for it. Since 0.1. */
+struct lazymem_prefetch {
+	size_t size;                              /* sizeof(struct lazymem_prefetch) */
+	const struct lazymem_guest_range *ranges; /* copied; NULL: see trace */
+	size_t range_count;
+	const struct lazymem_trace *trace; /* copied; NULL and no ranges: everything */
+	uint64_t bytes_per_second;         /* 0: as fast as demand leaves room for */
+};
+
+/* Queue a prefetch and return. Demand always goes first. Prefetches run one
+ * after the other. NULL: everything. Parts of it that lie in no lazily filled region, and pages that
+ * are there already, are passed over; poisoned pages are read again, and healed if that
+ * succeeds. -EINVAL (a range that wraps, both ranges and a trace), -E2BIG,
+ * -ENOMEM. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
+					       const struct lazymem_prefetch *prefetch);
+
+/* Wait until every prefetch queued so far has ended, at most timeout_ns
+ * (UINT64_MAX: for ever). -ETIMEDOUT. Any thread that serves no faults. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_wait(struct lazymem_attachment *attachment,
+					   uint64_t timeout_ns);
+
+/* Populate everything, check that nothing is missing, put advised regions in
+ * huge pages, unregister, close, and free the attachment. On failure it goes on being
+ * served and stays valid: -EIO when pages could not be read or are poisoned
+ * (the message says where the first one is). A hole of the backing object is left to the kernel, which
+ * fills it with the same zeros. The owner. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_finish(struct lazymem_attachment *attachment);
+
+/* Let go without populating: every page that is not there and is not zero by
+ * content is poisoned first (an access raises SIGBUS), so that none reads as a
+ * false zero. Frees the attachment. Waits for reads in flight. The owner. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_attachment_abort(struct lazymem_attachment *attachment);
+
+/* The trace recorded so far: pages in the order of their first fault, for the
+ * caller to destroy. -EINVAL without LAZYMEM_ATTACH_RECORD, -ENOMEM.
+ * Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_trace(struct lazymem_attachment *attachment,
+					    struct lazymem_trace **ret_trace);
+
+/* ---- statistics ---------------------------------------------------------- */
+
+/* Fault latency, from the moment a worker has read the message until the page
+ * is there: bucket i counts latencies in [lower(i), lower(i + 1)) nanoseconds,
+ * where lower(i) is i for i < 8 and (8 + i % 8) << (i / 8 - 1) above: eight
+ * buckets an octave, so at most one part in eight off. */
+#define LAZYMEM_HISTOGRAM_BUCKETS 320
+
+/* Counters since the attachment began. At rest, when no fault waits,
+ *   faults = copied + zeroed + moved + continued + coalesced + already_present + failed.
+ * Since 0.1. */
+struct lazymem_statistics {
+	size_t size;               /* sizeof(struct lazymem_statistics) */
+	uint64_t faults;           /* messages received */
+	uint64_t copied;           /* ended by UFFDIO_COPY of bytes that were read */
+	uint64_t zeroed;           /* ended by zeros: a hole, or a discarded page */
+	uint64_t moved;            /* ended by UFFDIO_MOVE (none yet) */
+	uint64_t continued;        /* ended by UFFDIO_CONTINUE */
+	uint64_t coalesced;        /* waited for a page that was under way already */
+	uint64_t already_present;  /* the page was there when the message was served */
+	uint64_t failed;           /* ended in a poisoned page */
+	uint64_t pages_total;      /* pages of all lazily filled regions */
+	uint64_t pages_populated;  /* on demand and by prefetch; zero pages included */
+	uint64_t pages_prefetched; /* of these, those no fault asked for */
+	uint64_t pages_discarded;  /* pages that discards covered */
+	uint64_t pages_poisoned;   /* poisoned now */
+	uint64_t reads;            /* reads submitted to backing objects */
+	uint64_t bytes_read;       /* bytes they delivered */
+	uint64_t retries;          /* reads and populates tried again */
+	uint64_t blocks_collapsed; /* 2 MiB blocks made huge pages */
+	uint64_t latency[LAZYMEM_HISTOGRAM_BUCKETS]; /* faults by latency */
+};
+
+/* A snapshot of the counters; ret_statistics->size is the caller's. -EINVAL
+ * for a size below sizeof(size_t). Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_statistics(struct lazymem_attachment *attachment,
+						 struct lazymem_statistics *ret_statistics);
+
+/* The latency in nanoseconds that `quantile` (0 to 1) of the faults did not
+ * exceed: the upper end of its bucket; 0 when there are none. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC uint64_t lazymem_statistics_quantile(const struct lazymem_statistics *statistics,
+						    double quantile);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
