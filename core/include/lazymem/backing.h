@@ -43,6 +43,7 @@ struct lazymem_read {
 		      * own. Wrappers hand it on as it is. */
 
 	struct lazymem_backing *backing; /* set by the dispatch */
+	size_t tail;                     /* of the dispatch: cut off `length`, past the end */
 	unsigned char state;             /* of the dispatch */
 	union {
 		uint64_t align;
@@ -87,9 +88,10 @@ struct lazymem_backing_operations {
 };
 
 /* Make a backing object of an implementation. `length` in bytes; `name` is
- * for messages (a path, for a file) and is copied. On failure `close` is not
- * called. -EINVAL for an incomplete table or a length of zero, -E2BIG for an
- * unknown part of it that is not zero, -ENOMEM. Any thread. Since 0.1. */
+ * for messages (a path, for a file; NULL: "unnamed") and is copied. On failure
+ * `close` is not called. -EINVAL for an incomplete table or a length of zero,
+ * -E2BIG for an unknown part of it that is not zero, -ENOMEM. Any thread.
+ * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_backing_create(const struct lazymem_backing_operations *operations,
 					  void *object, uint64_t length, const char *name,
 					  struct lazymem_backing **ret_backing);
@@ -105,10 +107,12 @@ LAZYMEM_PUBLIC void lazymem_backing_unref(struct lazymem_backing *backing);
 LAZYMEM_PUBLIC uint64_t lazymem_backing_length(const struct lazymem_backing *backing);
 LAZYMEM_PUBLIC const char *lazymem_backing_name(const struct lazymem_backing *backing);
 
-/* Start a read. It completes exactly once, possibly before this returns. It
- * completes with -ERANGE when it does not begin inside the object, with
- * -EINVAL when it is empty or wraps; bytes past the end of the object are
- * filled with zeros. Any thread. Since 0.1. */
+/* Start a read. It completes exactly once, possibly before this returns, on
+ * this thread or on one of the object's. The caller keeps a reference to the
+ * object until then; the completion may drop it. The read completes with
+ * -ERANGE when it does not begin inside the object, with -EINVAL when it is
+ * empty or wraps; bytes past the end of the object are filled with zeros.
+ * After a failure the buffer holds nothing of use. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_backing_submit(struct lazymem_backing *backing,
 					   struct lazymem_read *read);
 
@@ -119,12 +123,16 @@ LAZYMEM_PUBLIC int lazymem_backing_read(struct lazymem_backing *backing, uint64_
 
 /* The extent at `offset`, at most `length` bytes of it; past the end of the
  * object everything is zero. -EINVAL when length is zero or offset + length
- * wraps. Any thread. Since 0.1. */
+ * wraps, -EPROTO when the implementation's answer is not within what was
+ * asked for, or its own error. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_backing_extent(struct lazymem_backing *backing, uint64_t offset,
 					  uint64_t length, struct lazymem_extent *ret_extent);
 
-/* For implementations: this read is over. A second call for the same read is
- * a bug of the implementation and aborts. Any thread. Since 0.1. */
+/* For implementations: this read is over; error is 0, when every byte is in
+ * the buffer, or a negative errno value. The object and the read may be gone
+ * when this returns: touch neither. A second call for the same read and a
+ * positive error are bugs of the implementation, and abort the process. Any
+ * thread. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_read_complete(struct lazymem_read *read, int error);
 
 #ifdef __cplusplus
