@@ -40,8 +40,8 @@ static bool find_nonzero(const unsigned char *bytes, size_t start, size_t end, s
 
 int lm_options_copy(const void *options, void *known, size_t known_size, const char *what)
 {
-	size_t size;
-	size_t offset;
+	size_t size = 0;
+	size_t offset = 0;
 	int error;
 
 	if (options == NULL) {
@@ -61,7 +61,7 @@ int lm_options_copy(const void *options, void *known, size_t known_size, const c
 
 int lm_options_return(const void *known, size_t known_size, void *ret_out, const char *what)
 {
-	size_t size;
+	size_t size = 0;
 	int error = read_size(ret_out, what, &size);
 
 	if (error)
