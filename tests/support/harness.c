@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <lazymem/handler.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WATCHDOG_S 60u
+
+static const char *volatile running;
+
+static void say(const char *text)
+{
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		_exit(2);
+}
+
+/* A thread that hangs in a fault cannot be joined: say who, and end. */
+static void on_alarm(int number)
+{
+	(void)number;
+	say("\nwatchdog: this test hangs: ");
+	say(running ? running : "(none)");
+	say("\n");
+	_exit(1);
+}
+
+int harness_setup(void **state)
+{
+	struct sigaction action = {.sa_handler = on_alarm};
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	running = ((const struct test_case *)*state)->name;
+	sigaction(SIGALRM, &action, NULL);
+	alarm(WATCHDOG_S * (TEST_SANITIZED ? 4 : 1));
+	return 0;
+}
+
+int harness_teardown(void **state)
+{
+	(void)state;
+	alarm(0);
+	running = NULL;
+	return 0;
+}
+
+void skip_program(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	printf("skipped: ");
+	vprintf(format, arguments);
+	printf("\n");
+	va_end(arguments);
+	exit(77);
+}
+
+void require_faults(void)
+{
+	if (lazymem_handler_check() != 0)
+		skip_program("%s", lazymem_error_message());
+}
+
+void require_hugetlb(size_t page_size, size_t count)
+{
+	int shift = __builtin_ctzl(page_size);
+	void *pages = mmap(NULL, page_size * count, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (shift << 26), -1, 0);
+
+	if (pages == MAP_FAILED)
+		skip_program("no %zu hugetlb pages of %zu MiB are free: %s", count, page_size / MIB,
+			     strerror(errno));
+	munmap(pages, page_size * count);
+}
+
+void assert_ok_at(int result, const char *what, const char *file, int line)
+{
+	if (result == 0)
+		return;
+	print_error("%s:%d: %s: %s: %s\n", file, line, what, strerror(-result),
+		    lazymem_error_message());
+	_fail(file, line);
+}
+
+void assert_refused_at(int result, int expected, const char *part, const char *what,
+		       const char *file, int line)
+{
+	if (result != expected) {
+		print_error("%s:%d: %s: %d (%s), not %d (%s): %s\n", file, line, what, result,
+			    strerror(-result), expected, strerror(-expected),
+			    lazymem_error_message());
+		_fail(file, line);
+	}
+	if (!strstr(lazymem_error_message(), part)) {
+		print_error("%s:%d: %s: the message \"%s\" does not say \"%s\"\n", file, line, what,
+			    lazymem_error_message(), part);
+		_fail(file, line);
+	}
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+bool await(bool (*condition)(void *argument), void *argument)
+{
+	uint64_t deadline = now_ns() + SOON_NS;
+
+	while (!condition(argument)) {
+		if (now_ns() > deadline)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+uint64_t harness_seed(void)
+{
+	const char *given = getenv("LAZYMEM_TEST_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : now_ns() ^ (uint64_t)getpid() << 32;
+
+	print_message("seed: LAZYMEM_TEST_SEED=%llu\n", (unsigned long long)seed);
+	return seed;
+}
+
+uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static char scratch[PATH_MAX];
+static pid_t scratch_owner;
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+	(void)status;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
+static void remove_scratch(void)
+{
+	if (getpid() == scratch_owner) /* not a forked child */
+		nftw(scratch, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *scratch_path(const char *name)
+{
+	static char path[PATH_MAX + 128];
+
+	if (scratch[0] == '\0') {
+		const char *base = getenv("TMPDIR");
+
+		snprintf(scratch, sizeof(scratch), "%s/lazymem-test-XXXXXX", base ? base : "/tmp");
+		if (!mkdtemp(scratch)) {
+			perror(scratch);
+			exit(1);
+		}
+		scratch_owner = getpid();
+		atexit(remove_scratch);
+	}
+	snprintf(path, sizeof(path), "%s/%s", scratch, name);
+	return path;
+}
