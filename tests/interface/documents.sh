@@ -1,0 +1,60 @@
+#!/bin/bash
+# What the documents say is so: the README shows an example that is built and
+# run, and commands that CI runs; links lead somewhere; every call has its
+# place in the tables of threads and errors; every test named there exists.
+set -euo pipefail
+# shellcheck source=tests/interface/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$source_dir"
+
+# blocks LANGUAGE FILE: the fenced blocks of that language.
+blocks() {
+	awk -v fence="\`\`\`$1" '$0 == fence { inside = 1; next } /^```/ { inside = 0 } inside' "$2"
+}
+
+blocks c README.md | diff -u --label README.md --label docs/examples/embed.c - \
+	docs/examples/embed.c >&2 || offend "the C of the README is not docs/examples/embed.c"
+
+[ -n "$(blocks sh README.md)" ] || offend "the README shows no command"
+while IFS= read -r command; do
+	grep -qF -- "$command" .ci/run || offend "README.md: CI does not run: $command"
+done < <(blocks sh README.md | grep -v '^#')
+
+# links FILE: the relative links in it.
+links() {
+	grep -oE '\]\([^)#]+' "$1" | sed 's/^](//' | grep -v '://' || true
+}
+
+for file in README.md docs/*.md; do
+	for link in $(links "$file"); do
+		[ -e "$(dirname "$file")/$link" ] || offend "$file: leads nowhere: $link"
+	done
+done
+
+for symbol in $(declared_symbols); do
+	grep -qF "\`$symbol\`" docs/threads.md || offend "$symbol: not in docs/threads.md"
+done
+
+# failing_symbols: the calls that can fail.
+failing_symbols() {
+	local header
+	for header in $(public_headers); do
+		perl -0ne 's{/\*.*?\*/}{}gs; print "$1\n"
+			while /LAZYMEM_PUBLIC\s+int\s+(lazymem_\w+)\(/g' "$header"
+	done | grep -vx lazymem_guest_address_compare
+}
+
+for symbol in $(failing_symbols); do
+	grep -qF "\`$symbol\`" docs/errors.md || offend "$symbol: not in docs/errors.md"
+done
+
+# A test is named as FILE:FUNCTION, FILE without its room.
+while IFS=: read -r file name; do
+	path=$(find tests -name "$file")
+	if [ -z "$path" ]; then
+		offend "docs/errors.md: no such file: $file"
+	elif ! grep -qw "$name" "$path"; then
+		offend "docs/errors.md: no such test: $file:$name"
+	fi
+done < <(grep -oE '`[a-z0-9_]+_test\.c:[a-z0-9_]+`' docs/errors.md | tr -d '`' | sort -u)
+report
