@@ -54,7 +54,7 @@ struct test_case {
 int harness_setup(void **state);
 int harness_teardown(void **state);
 
-/* Entries of the array for run_tests. */
+/* Entries of the array for run_group. */
 #define TEST_NAMED(function, label, memory_kind)                                                   \
 	{                                                                                          \
 		label, function, harness_setup, harness_teardown, &(struct test_case)              \
@@ -78,7 +78,7 @@ static inline size_t page_size_of(enum memory_kind kind)
 	return kind == HUGETLB_1G ? GIB : kind == HUGETLB ? BLOCK : PAGE;
 }
 
-#define run_tests(tests) cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
+#define run_group(tests) cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL)
 
 /* End the program with 77, the reason printed. */
 void skip_program(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
