@@ -6,6 +6,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 manuals=$source_dir/docs/man
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 command -v mandoc >/dev/null || skip "mandoc is not installed"
 
 for page in "$manuals"/*.[1-8]; do
@@ -23,6 +25,14 @@ for name in $(comm -13 <(declared_symbols) <(printf '%s\n' "$documented")); do
 	grep -qE "^(struct|enum) $name\b" "$source_dir"/*/include/lazymem/*.h ||
 		offend "$name: has a manual page and does not exist"
 done
+
+# A page of ours that another one points to is there.
+sed -nE 's/^\.Xr ((lazymem|uffdbench)[a-z0-9_-]*) ([1-8]).*/\1 \3/p' "$manuals"/*.[1-8] | sort -u \
+	>"$work/references"
+while read -r name section; do
+	grep -qE "^\.Nm $name( ,)?\$" "$manuals"/*."$section" ||
+		offend "$name($section): is referred to and not there"
+done <"$work/references"
 
 # programs: the tools that were built.
 programs() {
