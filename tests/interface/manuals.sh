@@ -30,7 +30,8 @@ done
 sed -nE 's/^\.Xr ((lazymem|uffdbench)[a-z0-9_-]*) ([1-8]).*/\1 \3/p' "$manuals"/*.[1-8] | sort -u \
 	>"$work/references"
 while read -r name section; do
-	grep -qE "^\.Nm $name( ,)?\$" "$manuals"/*."$section" ||
+	[ -f "$manuals/$name.$section" ] ||
+		grep -qsE "^\.Nm $name( ,)?\$" "$manuals"/*."$section" ||
 		offend "$name($section): is referred to and not there"
 done <"$work/references"
 
