@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reap: the pages of the recorded set lie in a compact file of their own, made
+ * beforehand. When a run starts, the handler reads that file with O_DIRECT
+ * (one read; more only where the kernel cuts it), installs it page by page
+ * without waking anyone, wakes everyone once, and only then serves the faults
+ * that are left, as naive does.
+ *
+ * The buffer is allocated and touched beforehand too: to the engine's
+ * advantage, and so that only its method is measured.
+ */
+#include "complain.h"
+#include "engine.h"
+#include "fault_loop.h"
+#include "raw_userfaultfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct reap {
+	struct fault_loop loop;
+	const struct workload *workload;
+	int recorded_fd; /* of the compact file */
+	int fd;          /* of the image */
+	unsigned char *recorded;
+	size_t recorded_length;
+	unsigned char *page;
+	uint64_t bytes_read;
+};
+
+static int read_recorded(struct reap *reap)
+{
+	char path[64];
+	size_t at = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", reap->recorded_fd);
+	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (at < reap->recorded_length) {
+		ssize_t count =
+			pread(fd, reap->recorded + at, reap->recorded_length - at, (off_t)at);
+
+		if (count <= 0) {
+			int error = count < 0 ? -errno : -ENODATA;
+
+			close(fd);
+			return error;
+		}
+		at += (size_t)count;
+	}
+	close(fd);
+	reap->bytes_read += reap->recorded_length;
+	return 0;
+}
+
+static int install_recorded(struct fault_loop *loop)
+{
+	struct reap *reap = loop->context;
+	int error = read_recorded(reap);
+
+	for (size_t i = 0; i < reap->workload->recorded_count && error == 0; i++)
+		error = raw_userfaultfd_copy(loop->fd, loop->memory + reap->workload->recorded[i],
+					     reap->recorded + i * PAGE_BYTES, PAGE_BYTES, false);
+	return error != 0 ? error : raw_userfaultfd_wake(loop->fd, loop->memory, loop->length);
+}
+
+static int serve(struct fault_loop *loop, size_t offset)
+{
+	struct reap *reap = loop->context;
+	ssize_t count = pread(reap->fd, reap->page, PAGE_BYTES, (off_t)offset);
+
+	if (count != PAGE_BYTES)
+		return count < 0 ? -errno : -ENODATA;
+	reap->bytes_read += PAGE_BYTES;
+	return fault_loop_install(loop, offset, reap->page);
+}
+
+static int write_recorded(const struct reap *reap, const char *directory)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < reap->workload->recorded_count; i++, at += PAGE_BYTES)
+		pattern_fill(reap->workload->layout, reap->workload->recorded[i],
+			     (uint64_t *)(reap->recorded + at));
+	if (write_all(reap->recorded_fd, reap->recorded, reap->recorded_length, 0, directory) != 0)
+		return -1;
+	if (fsync(reap->recorded_fd) != 0) {
+		complain("cannot write to %s: %s", directory, strerror(errno));
+		return -1;
+	}
+	posix_fadvise(reap->recorded_fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
+static int allocate(struct reap *reap)
+{
+	size_t length = reap->recorded_length + PAGE_BYTES;
+	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (memory == MAP_FAILED) {
+		complain("no memory for engine reap");
+		return -1;
+	}
+	reap->recorded = memory;
+	reap->page = reap->recorded + reap->recorded_length;
+	return 0;
+}
+
+static void release(struct engine_context *context)
+{
+	struct reap *reap = context->state;
+
+	if (reap == NULL)
+		return;
+	if (reap->recorded != NULL)
+		munmap(reap->recorded, reap->recorded_length + PAGE_BYTES);
+	if (reap->recorded_fd >= 0)
+		close(reap->recorded_fd);
+	free(reap);
+}
+
+/* A file system without O_DIRECT is better found out now than in a run. */
+static int check_direct(struct reap *reap, const char *directory)
+{
+	int error = read_recorded(reap);
+
+	if (error == 0)
+		return 0;
+	complain("engine reap cannot read with O_DIRECT in %s: %s", directory, strerror(-error));
+	return -1;
+}
+
+static int prepare(struct engine_context *context)
+{
+	struct reap *reap = calloc(1, sizeof(*reap));
+
+	context->state = reap;
+	if (reap == NULL) {
+		complain("no memory for engine reap");
+		return -1;
+	}
+	reap->workload = context->workload;
+	reap->recorded_length = context->workload->recorded_count * PAGE_BYTES;
+	reap->loop = (struct fault_loop){
+		.begin = install_recorded,
+		.serve = serve,
+		.context = reap,
+		.name = context->engine->name,
+		.length = context->workload->memory,
+		.cpu = context->cpus.handler,
+	};
+	reap->recorded_fd = scratch_open(context->directory);
+	if (reap->recorded_fd < 0 || allocate(reap) != 0 ||
+	    write_recorded(reap, context->directory) != 0)
+		return -1;
+	return check_direct(reap, context->directory);
+}
+
+static int start(struct engine_context *context)
+{
+	struct reap *reap = context->state;
+
+	reap->bytes_read = 0;
+	reap->fd = open(context->image->path, O_RDONLY | O_CLOEXEC);
+	if (reap->fd < 0) {
+		complain("engine reap cannot open %s: %s", context->image->name, strerror(errno));
+		return -1;
+	}
+	if (fault_loop_start(&reap->loop) != 0) {
+		close(reap->fd);
+		return -1;
+	}
+	context->memory = reap->loop.memory;
+	return 0;
+}
+
+static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+{
+	struct reap *reap = context->state;
+	int result = fault_loop_stop(&reap->loop);
+
+	close(reap->fd);
+	*ret_counters = (struct engine_counters){true, reap->loop.faults, true, reap->bytes_read};
+	return result;
+}
+
+const struct engine engine_reap = {
+	.name = "reap",
+	.summary = "the recorded set by one O_DIRECT read and one wake, then naive",
+	.needs_userfaultfd = true,
+	.has_source = true,
+	.prepare = prepare,
+	.start = start,
+	.stop = stop,
+	.release = release,
+};
