@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "complain.h"
+#include "json.h"
+#include "machine.h"
+#include "report.h"
+#include "writable.h"
+
+#include <errno.h>
+#include <lazymem/common.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put_machine(struct json *json, const struct report *report)
+{
+	struct machine machine = machine_read(report->directory);
+
+	json_open(json, "machine", '{');
+	json_string(json, "uffdbench", lazymem_version());
+	json_string(json, "kernel", machine.kernel);
+	json_string(json, "architecture", machine.architecture);
+	json_string(json, "cpu", machine.cpu);
+	json_number(json, "cpus", machine.cpus);
+	json_number(json, "memory_bytes", machine.memory_bytes);
+	json_string(json, "clock", machine.clock);
+	json_string(json, "hugepages", machine.hugepages);
+	json_number(json, "filesystem", machine.filesystem);
+	json_close(json, '}');
+}
+
+static void put_calibration(struct json *json, const struct calibration *calibration)
+{
+	json_open(json, "calibration", '{');
+	json_rate(json, "clock_ns", calibration->clock_ns);
+	json_rate(json, "floor_p50_ns", calibration->floor_p50_ns);
+	json_rate(json, "memcpy_bytes_per_second", calibration->memcpy_bytes);
+	json_rate(json, "random_depth1_per_second", calibration->random_depth1);
+	json_rate(json, "random_depth32_per_second", calibration->random_depth32);
+	json_rate(json, "sequential_bytes_per_second", calibration->sequential_bytes);
+	json_close(json, '}');
+}
+
+static void put_setting(struct json *json, const struct options *options, const struct run *run)
+{
+	json_string(json, "engine", run->engine->name);
+	json_string(json, "workload", run->workload);
+	json_string(json, "source", source_name(options->source));
+	json_number(json, "repeat", run->repeat);
+	json_number(json, "memory_bytes", run->memory);
+	json_number(json, "threads", options->threads);
+	json_string(json, "pin", pin_name(options->pin));
+	json_bool(json, "write", options->write);
+	json_number(json, "pages", run->pages);
+}
+
+static void put_result(struct json *json, const struct run *run)
+{
+	json_number(json, "faults", run->faults);
+	json_number(json, "first_ns", run->first_ns);
+	json_number(json, "wall_ns", run->wall_ns);
+	if (run->complete_ns != 0)
+		json_number(json, "complete_ns", run->complete_ns);
+	else
+		json_null(json, "complete_ns");
+	json_number(json, "p50_ns", run->latency.p50_ns);
+	json_number(json, "p90_ns", run->latency.p90_ns);
+	json_number(json, "p99_ns", run->latency.p99_ns);
+	json_number(json, "p999_ns", run->latency.p999_ns);
+	json_number(json, "max_ns", run->latency.max_ns);
+	json_number(json, "mean_ns", run->latency.mean_ns);
+	json_number(json, "cpu_ns", run->cpu_ns);
+	json_number(json, "bytes_read", run->bytes_read);
+	json_number(json, "device_bytes", run->device_bytes);
+	json_number(json, "context_switches", run->context_switches);
+	json_number(json, "mismatches", run->mismatches);
+	json_number(json, "resident_before", run->resident_before);
+	json_bool(json, "compared", run->engine->has_source);
+	json_bool(json, "proved", run->proved);
+	json_bool(json, "failed", run->failed);
+}
+
+static void put_report(struct json *json, const struct report *report)
+{
+	json_open(json, NULL, '{');
+	put_machine(json, report);
+	put_calibration(json, &report->calibration);
+	json_open(json, "runs", '[');
+	for (size_t i = 0; i < report->run_count; i++) {
+		json_open(json, NULL, '{');
+		put_setting(json, report->options, &report->runs[i]);
+		put_result(json, &report->runs[i]);
+		json_close(json, '}');
+	}
+	json_close(json, ']');
+	json_close(json, '}');
+}
+
+int report_json_check(const char *path)
+{
+	return writable_check("--json", path);
+}
+
+int report_json(const struct report *report, const char *path)
+{
+	struct json json = {.file = fopen(path, "we")};
+	int failed;
+
+	if (json.file == NULL) {
+		complain("--json %s: %s", path, strerror(errno));
+		return -1;
+	}
+	put_report(&json, report);
+	failed = ferror(json.file);
+	if (fclose(json.file) == 0 && failed == 0)
+		return 0;
+	complain("--json %s: %s", path, strerror(errno));
+	return -1;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "format.h"
+#include "report.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_WIDTH 14
+#define WIDTH 9
+#define WIDE 11
+
+static void put_rate(const char *name, double bytes_per_second)
+{
+	struct cell cell = format_bytes(bytes_per_second);
+
+	printf("  %-32s", name);
+	if (bytes_per_second < 0)
+		puts("not measured");
+	else
+		printf("%s/s\n", cell.text);
+}
+
+static void put_reads(const char *name, double per_second)
+{
+	printf("  %-32s", name);
+	if (per_second < 0)
+		puts("not measured");
+	else
+		printf("%s/s\n", format_count(per_second).text);
+}
+
+void report_calibration(const struct calibration *calibration)
+{
+	puts("calibration");
+	printf("  %-32s%s\n", "clock", format_ns(calibration->clock_ns).text);
+	printf("  %-32s%s\n", "floor, p50",
+	       calibration->floor_p50_ns < 0 ? "not measured"
+					     : format_ns(calibration->floor_p50_ns).text);
+	put_rate("memcpy, warm", calibration->memcpy_bytes);
+	put_reads("device, random 4 KiB, depth 1", calibration->random_depth1);
+	put_reads("device, random 4 KiB, depth 32", calibration->random_depth32);
+	put_rate("device, sequential 1 MiB", calibration->sequential_bytes);
+}
+
+/* A row of the table is about one engine on one workload. */
+struct row {
+	const struct report *report;
+	const struct engine *engine;
+	const char *workload;
+};
+
+#define MEDIAN(row, member)                                                                        \
+	((double)report_median((row)->report, (row)->engine, (row)->workload,                      \
+			       offsetof(struct run, member)))
+
+/* The same number of another engine; 0 when that did not run. */
+static double median_of(const struct row *row, const char *engine, size_t field)
+{
+	return (double)report_median(row->report, engine_find(engine), row->workload, field);
+}
+
+static void put_times(const struct row *row)
+{
+	double wall_ns = MEDIAN(row, wall_ns);
+	double p50_ns = MEDIAN(row, latency.p50_ns);
+	size_t p50 = offsetof(struct run, latency.p50_ns);
+
+	printf("%-*s", NAME_WIDTH, row->engine->name);
+	format_put(format_ns(MEDIAN(row, first_ns)), WIDTH);
+	format_put(format_ns(wall_ns), WIDTH);
+	format_put(format_ns(p50_ns), WIDTH);
+	format_put(format_ns(MEDIAN(row, latency.p90_ns)), WIDTH);
+	format_put(format_ns(MEDIAN(row, latency.p99_ns)), WIDTH);
+	format_put(format_ns(MEDIAN(row, latency.p999_ns)), WIDTH);
+	format_put(format_ns(MEDIAN(row, latency.max_ns)), WIDTH);
+	format_put(format_ns(MEDIAN(row, latency.mean_ns)), WIDTH);
+	format_put(format_ratio(p50_ns, median_of(row, "floor", p50)), WIDE);
+	format_put(format_ratio(p50_ns, median_of(row, "naive", p50)), WIDE);
+	format_put(format_ratio(wall_ns, median_of(row, "kernel", offsetof(struct run, wall_ns))),
+		   WIDE);
+	putchar('\n');
+}
+
+static void put_costs(const struct row *row)
+{
+	double pages = MEDIAN(row, pages);
+	double wall_ns = MEDIAN(row, wall_ns);
+	double complete_ns = MEDIAN(row, complete_ns);
+
+	printf("%-*s", NAME_WIDTH, row->engine->name);
+	format_put(format_count(MEDIAN(row, faults)), WIDTH);
+	format_put(wall_ns > 0 ? format_count(pages * 1e9 / wall_ns) : (struct cell){"-"}, WIDTH);
+	format_put(complete_ns > 0 ? format_ns(complete_ns) : (struct cell){"-"}, WIDTH);
+	format_put(format_ns(MEDIAN(row, cpu_ns)), WIDTH);
+	format_put(format_bytes(MEDIAN(row, bytes_read)), WIDE);
+	format_put(format_bytes(MEDIAN(row, device_bytes)), WIDTH);
+	format_put(format_count(MEDIAN(row, context_switches)), WIDTH);
+	if (row->engine->has_source)
+		format_put(format_count(MEDIAN(row, resident_before)), WIDTH);
+	else
+		format_put((struct cell){"-"}, WIDTH);
+}
+
+/* What went wrong in the runs of this row, at its end. */
+static void put_verdict(const struct row *row, size_t first)
+{
+	unsigned failed = 0;
+	unsigned unproved = 0;
+	uint64_t mismatches = 0;
+
+	for (size_t i = first; i < row->report->run_count; i++) {
+		const struct run *run = &row->report->runs[i];
+
+		if (run->engine != row->engine)
+			continue;
+		failed += run->failed;
+		unproved += !run->proved;
+		mismatches += run->mismatches;
+	}
+	if (failed > 0)
+		printf("  %u FAILED", failed);
+	if (unproved > 0)
+		printf("  %u NOT PROVED", unproved);
+	if (mismatches > 0)
+		printf("  %" PRIu64 " MISMATCHES", mismatches);
+	if (failed == 0 && unproved == 0 && mismatches == 0)
+		printf("  %s", row->engine->has_source ? "ok" : "no source");
+	putchar('\n');
+}
+
+static void put_heads(const char *const *heads)
+{
+	printf("%-*s", NAME_WIDTH, "engine");
+	for (; *heads != NULL; heads++) {
+		struct cell cell;
+
+		snprintf(cell.text, sizeof(cell.text), "%s", *heads);
+		format_put(cell, strlen(*heads) >= WIDTH ? WIDE : WIDTH);
+	}
+}
+
+static void put_title(const struct report *report, const struct run *run)
+{
+	const struct options *options = report->options;
+
+	printf("\n%s: %" PRIu64 " pages of %s, %s, %s, %u thread%s, pin %s; medians of %u\n",
+	       run->workload, run->pages, format_bytes((double)run->memory).text,
+	       source_name(options->source), options->write ? "write" : "read", options->threads,
+	       options->threads == 1 ? "" : "s", pin_name(options->pin), options->repeat);
+}
+
+void report_table(const struct report *report, size_t first)
+{
+	static const char *const times[] = {"first",     "wall",      "p50",       "p90",
+					    "p99",       "p99.9",     "max",       "mean",
+					    "p50/floor", "p50/naive", "wall/kern", NULL};
+	static const char *const costs[] = {"faults", "pages/s",  "complete", "cpu", "bytes read",
+					    "device", "switches", "resident", NULL};
+	const struct options *options = report->options;
+	struct row row = {.report = report, .workload = report->runs[first].workload};
+
+	put_title(report, &report->runs[first]);
+	put_heads(times);
+	putchar('\n');
+	for (unsigned i = 0; i < options->engine_count; i++) {
+		row.engine = options->engines[i];
+		put_times(&row);
+	}
+	putchar('\n');
+	put_heads(costs);
+	puts("  pages");
+	for (unsigned i = 0; i < options->engine_count; i++) {
+		row.engine = options->engines[i];
+		put_costs(&row);
+		put_verdict(&row, first);
+	}
+}
