@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The life of a slot: claimed pages are read, installed, and the slot is free
+ * again.
+ *
+ *   start -> [read -> complete] -> populate -> end
+ *               ^                     |
+ *               +--- fail, wait <-----+
+ *
+ * A read completes on the worker's own thread (at once, from the page cache,
+ * or inside lm_queue_run) or on a thread of the backing object. The first goes
+ * to a list, the second to a lock-free stack, and a wake-up tells the worker.
+ * Either way the pages are installed later, from the worker's loop, so that a
+ * completion never recurses into another slot.
+ */
+#include "uffd/worker.h"
+
+#include "core/checked.h"
+#include "core/clock.h"
+#include "uffd/populate.h"
+
+#include <assert.h>
+
+/* How long to wait for a layout that keeps changing, after the first few tries. */
+#define POSTPONE_NS UINT64_C(50000)
+#define POSTPONE_FREE_TRIES 4
+
+static _Thread_local struct lm_worker *own_worker;
+
+void lm_slot_own_thread(struct lm_worker *worker)
+{
+	own_worker = worker;
+}
+
+struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
+			      struct lm_lazy_region *region, bool demand)
+{
+	struct lm_slot *slot =
+		lm_slot_list_take(demand ? &worker->free_demand : &worker->free_prefetch);
+
+	if (slot == NULL)
+		return NULL;
+	slot->attachment = attachment;
+	slot->region = region;
+	slot->job = NULL;
+	slot->installed = slot->demanded = slot->filled = 0;
+	slot->content = LM_CONTENT_BYTES;
+	slot->is_read = slot->healing = false;
+	slot->error = 0;
+	slot->attempts = slot->postponed = 0;
+	attachment->slots_in_use++;
+	return slot;
+}
+
+void lm_slot_cancel(struct lm_slot *slot)
+{
+	struct lm_worker *worker = slot->worker;
+
+	slot->attachment->slots_in_use--;
+	/* Last in, first out: the buffer used last is the one that is in the cache. */
+	lm_slot_list_prepend(slot->demand ? &worker->free_demand : &worker->free_prefetch, slot);
+}
+
+void lm_slot_end(struct lm_slot *slot)
+{
+	if (slot->job != NULL)
+		slot->job->pieces--;
+	lm_slot_cancel(slot);
+}
+
+size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region)
+{
+	return worker->buffer_size <= region->page_size ? 1
+							: worker->buffer_size >> region->page_shift;
+}
+
+static void read_completed(struct lazymem_read *read, int error)
+{
+	struct lm_slot *slot = read->context;
+	struct lm_worker *worker = slot->worker;
+
+	slot->error = error;
+	if (own_worker == worker) {
+		lm_slot_list_append(slot->demand ? &worker->read_demand : &worker->read_prefetch,
+				    slot);
+		return;
+	}
+	slot->next = atomic_load_explicit(&worker->read_elsewhere, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&worker->read_elsewhere, &slot->next, slot,
+						      memory_order_release, memory_order_relaxed))
+		continue;
+	lm_queue_wake(worker->queue);
+}
+
+/* Read what is not installed yet: the rest of the run, or the next piece of a
+ * page larger than the buffer. */
+static void start_read(struct lm_slot *slot)
+{
+	struct lm_lazy_region *region = slot->region;
+	size_t size = slot->worker->buffer_size;
+	size_t skip = slot->installed << region->page_shift;
+
+	assert(slot->count <= lm_slot_capacity(slot->worker, region));
+	slot->read = (struct lazymem_read){
+		.offset = lm_lazy_region_offset(region, slot->first),
+		.complete = read_completed,
+		.context = slot,
+		.queue = slot->worker->queue,
+	};
+	if (region->page_size > size) {
+		slot->read.offset += slot->filled;
+		slot->read.length = (size_t)lm_min(size, region->page_size - slot->filled);
+		slot->read.buffer = slot->buffer;
+	} else {
+		slot->read.offset += skip;
+		slot->read.length = (slot->count << region->page_shift) - skip;
+		slot->read.buffer = slot->buffer + skip;
+	}
+	lm_count(&slot->attachment->statistics, LM_READS, 1);
+	slot->is_read = true; /* when it comes back, unless with an error */
+	lazymem_backing_submit(region->backing, &slot->read);
+}
+
+void lm_slot_give_back(struct lm_slot *slot, size_t keep)
+{
+	struct lm_lazy_region *region = slot->region;
+	size_t from = slot->installed + keep, count = slot->count - from;
+
+	for (size_t page = slot->first + from; page < slot->first + slot->count; page++) {
+		if (!slot->healing)
+			lm_page_map_release(&region->map, page);
+		else if (lm_page_map_poison(&region->map, page))
+			atomic_fetch_add(&slot->attachment->poisoned, 1);
+	}
+	if (count > 0)
+		lm_populate_wake(slot->attachment, region, slot->first + from, count);
+	slot->count = from;
+	if (slot->demanded > from) {
+		lm_count(&slot->attachment->statistics, LM_COALESCED, slot->demanded - from);
+		slot->demanded = from;
+	}
+}
+
+/* Messages have to be read before populating can go on; if none are there, the
+ * layout of the address space is changing. */
+static void postpone(struct lm_slot *slot)
+{
+	lm_worker_mark_readable(slot->worker, slot->attachment);
+	slot->due = lm_clock_ns();
+	if (++slot->postponed > POSTPONE_FREE_TRIES)
+		slot->due += POSTPONE_NS;
+	lm_count(&slot->attachment->statistics, LM_RETRIES, 1);
+	lm_slot_list_append(&slot->worker->delayed, slot);
+}
+
+static void count_latency(struct lm_slot *slot)
+{
+	uint64_t latency;
+
+	if (slot->demanded == 0 || slot->content == LM_CONTENT_POISON)
+		return;
+	latency = lm_clock_ns() - slot->since;
+	for (size_t i = 0; i < slot->demanded; i++)
+		lm_statistics_latency(&slot->attachment->statistics, latency);
+}
+
+void lm_slot_resume(struct lm_slot *slot)
+{
+	if (slot->error == 0)
+		lm_count(&slot->attachment->statistics, LM_BYTES_READ, slot->read.length);
+	else
+		slot->is_read = false;
+	lm_slot_advance(slot);
+}
+
+void lm_slot_advance(struct lm_slot *slot)
+{
+	if (slot->error != 0) {
+		lm_slot_fail(slot);
+		return;
+	}
+	if (slot->content == LM_CONTENT_BYTES && !slot->is_read) {
+		start_read(slot);
+		return;
+	}
+	switch (lm_populate(slot)) {
+	case LM_POPULATED:
+		count_latency(slot);
+		lm_slot_end(slot);
+		return;
+	case LM_READ_ON:
+		start_read(slot);
+		return;
+	case LM_LATER:
+		postpone(slot);
+		return;
+	case LM_REFUSED:
+		lm_slot_fail(slot);
+		return;
+	}
+}

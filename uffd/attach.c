@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making an attachment, and freeing it.
+ *
+ * The mappings get their lazy operations first, so that one that is attached
+ * already is found before anything is done to it; the exclusive lock keeps
+ * these operations out until the region is registered, or they find it is not.
+ * Registering comes last: a fault that arrives from then on waits for the
+ * worker, which is told at the very end.
+ *
+ * Before that end, going back is safe: the memory was checked to be fresh, and
+ * nobody has been promised anything.
+ */
+#include "core/error.h"
+#include "core/mapping_operations.h"
+#include "core/options.h"
+#include "uffd/handler.h"
+#include "uffd/userfaultfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define KNOWN_FLAGS (LAZYMEM_ATTACH_RECORD | LAZYMEM_ATTACH_USERFAULTFD)
+
+static int check_options(const struct lazymem_attach_options *options)
+{
+	int flags;
+
+	if ((options->flags & ~KNOWN_FLAGS) != 0)
+		return lm_error(-EINVAL, "unknown attach flags 0x%x",
+				options->flags & ~KNOWN_FLAGS);
+	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0)
+		return 0;
+	flags = fcntl(options->userfaultfd, F_GETFL);
+	if (flags < 0)
+		return lm_error_errno(-EINVAL, "userfaultfd %d is no open descriptor",
+				      options->userfaultfd);
+	if ((flags & O_NONBLOCK) == 0)
+		return lm_error(-EINVAL, "userfaultfd %d is not O_NONBLOCK", options->userfaultfd);
+	return 0;
+}
+
+static int by_host(const void *a, const void *b)
+{
+	const struct lazymem_region *const *x = a, *const *y = b;
+	const char *p = lazymem_mapping_span(lazymem_region_mapping(*x)).host;
+	const char *q = lazymem_mapping_span(lazymem_region_mapping(*y)).host;
+
+	return (p > q) - (p < q);
+}
+
+/* The regions that have a backing object, in the order of their host addresses. */
+static int choose_regions(struct lazymem_memory *memory, struct lazymem_region ***ret_regions,
+			  size_t *ret_count)
+{
+	size_t total = lazymem_memory_region_count(memory), count = 0;
+	struct lazymem_region **regions = calloc(total, sizeof(*regions));
+
+	if (regions == NULL)
+		return lm_error(-ENOMEM, "no memory for a list of %zu regions", total);
+	for (size_t i = 0; i < total; i++) {
+		struct lazymem_region *region = lazymem_memory_region(memory, i);
+
+		if (lazymem_region_backing(region) != NULL)
+			regions[count++] = region;
+	}
+	if (count == 0) {
+		free(regions);
+		return lm_error(-ENODATA, "no region of the guest memory has a backing object");
+	}
+	qsort(regions, count, sizeof(struct lazymem_region *), by_host);
+	*ret_regions = regions;
+	*ret_count = count;
+	return 0;
+}
+
+static int create_region(struct lazymem_attachment *attachment, struct lazymem_region *region,
+			 bool fresh)
+{
+	struct lm_lazy_region *lazy = &attachment->regions[attachment->region_count];
+	struct lazymem_mapping *mapping = lazymem_region_mapping(region);
+	int error;
+
+	lazy->attachment = attachment;
+	error = lm_mapping_attach(mapping, &lm_lazy_operations, lazy);
+	if (error != 0)
+		return error;
+	lazy->mapping = mapping;
+	lazy->attached = true;
+	attachment->region_count++;
+	return lm_lazy_region_create(region, fresh, lazy);
+}
+
+static int create_regions(struct lazymem_attachment *attachment,
+			  struct lazymem_region *const *regions, size_t count, bool fresh)
+{
+	size_t pages = 0;
+	int error = 0;
+
+	attachment->regions = calloc(count, sizeof(*attachment->regions));
+	if (attachment->regions == NULL)
+		return lm_error(-ENOMEM, "no memory for %zu regions", count);
+	for (size_t i = 0; error == 0 && i < count; i++) {
+		error = create_region(attachment, regions[i], fresh);
+		if (error == 0)
+			pages += attachment->regions[i].map.count;
+	}
+	if (error != 0)
+		return error;
+	attachment->poison_job = lm_job_create_all(LM_JOB_POISON, attachment);
+	if (attachment->poison_job == NULL)
+		return lm_error(-ENOMEM, "no memory for the jobs of an attachment");
+	if (attachment->recorder.capacity > 0) /* was asked for: see create */
+		return lm_recorder_create(&attachment->recorder, pages);
+	return 0;
+}
+
+static int register_regions(struct lazymem_attachment *attachment)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+		int error = lm_userfaultfd_register(attachment->fd, region->host, region->length,
+						    region->alias != NULL, &region->can);
+
+		if (error != 0)
+			return error;
+		region->registered = true;
+		if (region->page_size > (size_t)sysconf(_SC_PAGESIZE) &&
+		    (region->can & LM_CAN_CONTINUE) == 0)
+			return lm_error(-EINVAL,
+					"this kernel has no minor faults for hugetlb memory");
+	}
+	return 0;
+}
+
+static void unregister_regions(struct lazymem_attachment *attachment)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+
+		if (region->registered)
+			lm_userfaultfd_unregister(attachment->fd, region->host, region->length);
+		region->registered = false;
+	}
+}
+
+static void poll_completed(struct lm_operation *operation, int result, bool more)
+{
+	struct lazymem_attachment *attachment =
+		(struct lazymem_attachment *)((char *)operation -
+					      offsetof(struct lazymem_attachment, poll));
+
+	(void)result; /* readable or in error: reading tells which */
+	if (!attachment->released)
+		lm_worker_mark_readable(attachment->worker, attachment);
+	else if (!more)
+		lm_settle_poll_ended(attachment->worker, attachment);
+}
+
+static void run_adopt(struct lm_worker *worker, struct lm_command *command)
+{
+	struct lazymem_attachment *attachment = command->attachment;
+
+	attachment->poll.complete = poll_completed;
+	lm_queue_poll(worker->queue, &attachment->poll, attachment->fd);
+	lm_worker_end_command(worker, command);
+}
+
+static int open_userfaultfd(struct lazymem_attachment *attachment,
+			    const struct lazymem_attach_options *options)
+{
+	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0)
+		return lm_userfaultfd_open(&attachment->fd);
+	attachment->fd = options->userfaultfd;
+	return 0;
+}
+
+/* Everything but telling the worker. The lock is held, see above. */
+static int build(struct lazymem_attachment *attachment,
+		 const struct lazymem_attach_options *options,
+		 struct lazymem_region *const *regions, size_t count)
+{
+	bool fresh = (options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0;
+	int error = create_regions(attachment, regions, count, fresh);
+
+	if (error == 0)
+		error = open_userfaultfd(attachment, options);
+	if (error == 0)
+		error = register_regions(attachment);
+	if (error != 0) {
+		unregister_regions(attachment);
+		if (!fresh)
+			attachment->fd = -1; /* still the caller's */
+	}
+	return error;
+}
+
+static int create(struct lazymem_memory *memory, const struct lazymem_attach_options *options,
+		  struct lazymem_attachment **ret_attachment)
+{
+	struct lazymem_attachment *attachment = calloc(1, sizeof(*attachment));
+
+	if (attachment == NULL)
+		return lm_error(-ENOMEM, "no memory for an attachment");
+	attachment->fd = -1;
+	attachment->memory = lazymem_memory_ref(memory);
+	attachment->on_failure = options->on_failure;
+	attachment->context = options->context;
+	attachment->recorder.capacity = (options->flags & LAZYMEM_ATTACH_RECORD) != 0;
+	pthread_rwlock_init(&attachment->lock, NULL);
+	lm_jobs_create(&attachment->jobs);
+	*ret_attachment = attachment;
+	return 0;
+}
+
+int lazymem_handler_attach(struct lazymem_handler *handler, struct lazymem_memory *memory,
+			   const struct lazymem_attach_options *caller_options,
+			   struct lazymem_attachment **ret_attachment)
+{
+	struct lazymem_attach_options options;
+	struct lazymem_attachment *attachment = NULL;
+	struct lazymem_region **regions = NULL;
+	size_t count = 0;
+	int error = lm_options_copy(caller_options, &options, sizeof(options),
+				    "struct lazymem_attach_options");
+
+	if (error == 0)
+		error = check_options(&options);
+	if (error == 0)
+		error = choose_regions(memory, &regions, &count);
+	if (error != 0)
+		return error;
+	error = create(memory, &options, &attachment);
+	if (error == 0) {
+		pthread_rwlock_wrlock(&attachment->lock);
+		error = build(attachment, &options, regions, count);
+		pthread_rwlock_unlock(&attachment->lock);
+		if (error != 0)
+			lm_attachment_free(attachment);
+	}
+	free(regions);
+	if (error != 0)
+		return error;
+	attachment->worker = lm_handler_choose(handler);
+	lm_worker_call(attachment->worker,
+		       &(struct lm_command){.run = run_adopt, .attachment = attachment});
+	*ret_attachment = attachment;
+	return 0;
+}
+
+void lm_attachment_free(struct lazymem_attachment *attachment)
+{
+	if (attachment->fd >= 0)
+		close(attachment->fd);
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+
+		if (region->attached)
+			lm_mapping_detach(region->mapping);
+		lm_lazy_region_destroy(region);
+	}
+	free(attachment->regions);
+	free(attachment->poison_job);
+	if (attachment->recorder.touches != NULL)
+		lm_recorder_destroy(&attachment->recorder);
+	lm_jobs_destroy(&attachment->jobs);
+	pthread_rwlock_destroy(&attachment->lock);
+	lazymem_memory_unref(attachment->memory);
+	if (attachment->worker != NULL)
+		atomic_fetch_sub(&attachment->worker->attachments, 1);
+	free(attachment);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attachment.h - one address space that a worker serves.
+ *
+ * An attachment stays with one worker, which alone reads its userfaultfd and
+ * populates its pages. Other threads discard, queue jobs and read counters.
+ *
+ * `lock` orders populating against discarding:
+ *   shared     {the claim is still there, populate, publish}: the worker, with
+ *              the bytes already in memory, never across I/O
+ *   exclusive  {read messages, mark what a REMOVE event covers}: the worker,
+ *              since reading the event lets the remover go on
+ *              {mark discarded}: whoever discards, before it zaps
+ * A page that was marked can only be populated with zeros, so the zap itself
+ * needs no lock (and must not hold it: madvise sleeps until the worker has
+ * read the event).
+ */
+#ifndef LM_ATTACHMENT_H
+#define LM_ATTACHMENT_H
+
+#include "backing/queue.h"
+#include "uffd/job.h"
+#include "uffd/lazy_region.h"
+#include "uffd/recorder.h"
+#include "uffd/statistics.h"
+
+#include <lazymem/handler.h>
+#include <pthread.h>
+
+struct lm_worker;
+
+struct lazymem_attachment {
+	struct lazymem_handler *handler;
+	struct lm_worker *worker;
+	struct lazymem_memory *memory;
+	struct lm_lazy_region *regions; /* in order of their host addresses */
+	size_t region_count;
+	int fd; /* the userfaultfd, or -1 */
+	pthread_rwlock_t lock;
+	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);
+	void *context;
+	struct lm_recorder recorder;
+	struct lm_statistics statistics;
+	_Atomic uint64_t poisoned; /* pages that are poisoned now */
+	struct lm_jobs jobs;
+	struct lm_job *poison_job; /* made beforehand, so that an abort cannot lack memory */
+
+	/* The worker's own. */
+	struct lm_operation poll;
+	struct lazymem_attachment *next_readable, *next_busy;
+	bool readable; /* in the worker's list of those with messages to read */
+	bool busy;     /* in its list of those with a job, blocks to collapse, or to settle */
+	bool aborting; /* nothing is read any more: what is missing gets poisoned */
+	unsigned slots_in_use;     /* reads and populates under way */
+	unsigned faults_waiting;   /* in the worker's backlog */
+	struct lm_command *settle; /* finish or abort waits for the above to come to rest */
+	bool released;             /* unregistered; waits for the end of the poll */
+};
+
+/* The lazily filled region that holds host address `address`, and the page in
+ * it. NULL for an address of nobody. */
+struct lm_lazy_region *lm_attachment_find(struct lazymem_attachment *attachment, uint64_t address,
+					  size_t *ret_page);
+
+/* Mark `count` pages discarded; returns how many of them were poisoned. The
+ * exclusive lock is held. */
+size_t lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
+				    struct lm_lazy_region *region, size_t page, size_t count);
+
+/* Close the userfaultfd, give the mappings their plain operations back, free
+ * everything. Only when no worker knows the attachment any more, or none has
+ * known it yet. Tolerates a half-built one. */
+void lm_attachment_free(struct lazymem_attachment *attachment);
+
+/* discard.c: what sync, discard, prefetch and resident mean for a lazily
+ * filled mapping; the state is its struct lm_lazy_region. */
+extern const struct lm_mapping_operations lm_lazy_operations;
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A read or a populate has failed.
+ *
+ * No page is ever installed from a read that failed. What is left to decide is
+ * whether to try again, and what whoever waits is told in the end:
+ *  - a run of several pages is cut down first, so that one bad page does not
+ *    take its neighbours with it: on demand the first page stays here and
+ *    the others fault again; a prefetch goes over the piece page by page;
+ *  - then the owner (or the default) says retry, after a pause that doubles,
+ *    or poison. A page that only a prefetch wanted is given back instead: if
+ *    a fault comes for it, that fault asks again;
+ *  - memory that is no longer mapped has nobody who waits: given back;
+ *  - poisoning itself is tried again until it succeeds, since what comes after
+ *    an abort may rely on it.
+ */
+#include "uffd/worker.h"
+
+#include "core/checked.h"
+#include "core/clock.h"
+
+#include <errno.h>
+
+#define DEFAULT_RETRIES 5
+#define FIRST_PAUSE_NS UINT64_C(1000000)
+#define LONGEST_PAUSE_NS LM_NS_PER_S
+
+static enum lazymem_verdict ask_owner(const struct lm_slot *slot)
+{
+	const struct lazymem_attachment *attachment = slot->attachment;
+	const struct lm_lazy_region *region = slot->region;
+	size_t page = slot->first + slot->installed;
+	struct lazymem_failure failure = {
+		.address = {lm_lazy_region_guest(region, page)},
+		.length = region->page_size,
+		.backing_offset = lm_lazy_region_offset(region, page),
+		.backing = lazymem_backing_name(region->backing),
+		.error = slot->error,
+		.attempts = slot->attempts,
+		.demand = slot->demand,
+	};
+
+	if (attachment->on_failure != NULL)
+		return attachment->on_failure(attachment->context, &failure);
+	return slot->attempts <= DEFAULT_RETRIES ? LAZYMEM_RETRY : LAZYMEM_POISON;
+}
+
+static void retry_later(struct lm_slot *slot)
+{
+	unsigned doublings = slot->attempts - 1;
+	uint64_t pause = doublings < 10 ? FIRST_PAUSE_NS << doublings : LONGEST_PAUSE_NS;
+
+	slot->error = 0;
+	slot->due = lm_clock_ns() + pause;
+	lm_count(&slot->attachment->statistics, LM_RETRIES, 1);
+	lm_slot_list_append(&slot->worker->delayed, slot);
+}
+
+static void poison(struct lm_slot *slot)
+{
+	slot->error = 0;
+	slot->content = LM_CONTENT_POISON;
+	lm_slot_advance(slot);
+}
+
+static void give_up(struct lm_slot *slot)
+{
+	lm_slot_give_back(slot, 0);
+	lm_slot_end(slot);
+}
+
+/* The memory is gone from under the region: nobody can wait in it. */
+static bool is_unmapped(const struct lm_slot *slot)
+{
+	return slot->is_read && (slot->error == -ENOENT || slot->error == -ESRCH);
+}
+
+void lm_slot_fail(struct lm_slot *slot)
+{
+	size_t rest = slot->count - slot->installed;
+
+	if (is_unmapped(slot)) {
+		give_up(slot);
+		return;
+	}
+	slot->attempts++;
+	if (slot->content == LM_CONTENT_POISON) {
+		retry_later(slot);
+		return;
+	}
+	if (rest > 1 && !slot->demand) {
+		lm_prefetch_narrow(slot);
+		give_up(slot);
+		return;
+	}
+	if (rest > 1)
+		lm_slot_give_back(slot, 1);
+	if (slot->attachment->aborting) {
+		if (slot->demand)
+			poison(slot);
+		else
+			give_up(slot);
+		return;
+	}
+	if (ask_owner(slot) == LAZYMEM_RETRY)
+		retry_later(slot);
+	else if (slot->demand)
+		poison(slot);
+	else
+		give_up(slot);
+}

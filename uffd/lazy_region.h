@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lazy_region.h - one lazily filled region of an attachment: where its faults
+ * are reported, where its bytes come from, how they are delivered, and the
+ * state of each page.
+ *
+ * A page is named by its index in the region. Host addresses appear only at
+ * the two edges, in decoding a message and in a verb.
+ */
+#ifndef LM_LAZY_REGION_H
+#define LM_LAZY_REGION_H
+
+#include "core/page_map.h"
+
+#include <lazymem/memory.h>
+
+#define LM_BLOCK ((size_t)2 << 20) /* bytes of a transparent huge page */
+
+/* present_in_block of a block that is a huge page; of one that a discard or a
+ * refusal took out of the count. */
+#define LM_BLOCK_COLLAPSED UINT16_MAX
+#define LM_BLOCK_BROKEN (UINT16_MAX - 1)
+
+struct lm_lazy_region {
+	struct lazymem_attachment *attachment;
+	struct lazymem_region *region; /* borrowed from the guest memory */
+	struct lazymem_mapping *mapping;
+	struct lazymem_backing *backing;
+	uint64_t backing_offset;
+	uint64_t guest; /* guest address of page 0 */
+	char *host;     /* of page 0, where the faults are reported */
+	char *alias;    /* a second mapping of the same memory, or NULL: see populate.c */
+	size_t length;
+	size_t page_size;
+	unsigned page_shift;
+	unsigned can; /* LM_CAN_* */
+	bool registered;
+	bool attached; /* the mapping has the lazy operations */
+	bool fresh;    /* nothing was there when it was attached */
+	struct lm_page_map map;
+
+	/* Only for regions that were advised huge pages, else blocks == 0: how many
+	 * pages of each 2 MiB block are real pages, which ZEROPAGE of private memory does not
+	 * give. Changed under the attachment's lock: counted by the worker (shared), broken by
+	 * whoever discards (exclusive). */
+	uint16_t *present_in_block;
+	size_t blocks;
+	size_t first_block_page;        /* page at which block 0 begins */
+	_Atomic size_t complete_blocks; /* blocks that wait to be collapsed */
+};
+
+/* Fill in from a region of guest memory that has a backing object; attachment
+ * and mapping are set. -EINVAL for memory that cannot be filled lazily,
+ * -EEXIST when it is not fresh and `fresh` asks for it, -ENOMEM. Destroy
+ * tolerates a half-built one. */
+int lm_lazy_region_create(struct lazymem_region *region, bool fresh, struct lm_lazy_region *lazy);
+void lm_lazy_region_destroy(struct lm_lazy_region *lazy);
+
+static inline char *lm_lazy_region_host(const struct lm_lazy_region *lazy, size_t page)
+{
+	return lazy->host + (page << lazy->page_shift);
+}
+
+static inline char *lm_lazy_region_alias(const struct lm_lazy_region *lazy, size_t page)
+{
+	return lazy->alias + (page << lazy->page_shift);
+}
+
+static inline uint64_t lm_lazy_region_offset(const struct lm_lazy_region *lazy, size_t page)
+{
+	return lazy->backing_offset + ((uint64_t)page << lazy->page_shift);
+}
+
+static inline uint64_t lm_lazy_region_guest(const struct lm_lazy_region *lazy, size_t page)
+{
+	return lazy->guest + ((uint64_t)page << lazy->page_shift);
+}
+
+/* How many pages from `page` on, at most `limit`, are alike: *ret_zero says
+ * whether they are zero by content (wholly in holes of the backing object), or must
+ * be read. At least 1. */
+size_t lm_lazy_region_extent(const struct lm_lazy_region *lazy, size_t page, size_t limit,
+			     bool *ret_zero);
+
+/* Pages from `page` on became real pages. */
+void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size_t count);
+
+/* Pages from `page` on went away, so the blocks they are in stay incomplete. */
+void lm_lazy_region_break_blocks(struct lm_lazy_region *lazy, size_t page, size_t count);
+
+/* The first page of a block, and how many pages a block has. */
+static inline size_t lm_lazy_region_block_page(const struct lm_lazy_region *lazy, size_t block)
+{
+	return lazy->first_block_page + block * (LM_BLOCK >> lazy->page_shift);
+}
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Installing pages: the ladder of ways, each with a fallback to the next.
+ *
+ *   bytes, base pages     COPY the run; where a page is there already:
+ *     shared memory         it came into the page cache behind our back, through a mapping that is
+ *                           not registered, and holds zeros: write it through the alias, CONTINUE
+ *     else                  it is the guest's: wake
+ *   bytes, hugetlb        write the alias, CONTINUE (the bytes come in pieces)
+ *   zeros                 ZEROPAGE; where the memory cannot: let the file allocate a
+ *                         zeroed page, CONTINUE; where a page is there: CONTINUE, else wake
+ *   poison                POISON; where the kernel cannot: PROT_NONE
+ *
+ * For base pages of shared memory COPY comes before CONTINUE: measured, it is
+ * twice as fast as writing through the alias, it refuses politely (-ENOSPC)
+ * where a write through a mapping would raise SIGBUS, and no unregistered
+ * mapping ever sees half a page.
+ *
+ * What is done with a page follows from its state at this moment, under the
+ * shared lock, so a claim that a discard has revoked meanwhile is never
+ * populated with old bytes:
+ *   CLAIMED    the slot's content        -> PRESENT or POISONED
+ *   DISCARDED  zeros, if a fault asked   -> PRESENT
+ *   PRESENT    the kernel lost the mapping, not we: CONTINUE shared memory;
+ *              private memory was zapped without an event, so it reads as zeros
+ *   else       wake
+ * Whatever the way, everybody who waits for the page is woken: by the verb, or
+ * by an explicit wake where the verb says that the page is there already.
+ */
+#include "uffd/populate.h"
+
+#include "core/checked.h"
+#include "uffd/userfaultfd.h"
+#include "uffd/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* How one run of pages in one state was settled. */
+enum settled { BY_COPY, BY_ZERO, BY_CONTINUE, BY_POISON, BY_WAKE };
+
+struct step {
+	int error;    /* 0, or why page `pages` of the run could not be installed */
+	size_t pages; /* installed */
+	enum settled by;
+};
+
+static struct step step_of(const struct lm_lazy_region *region, struct lm_verb verb,
+			   enum settled by)
+{
+	size_t pages = (size_t)(verb.done >> region->page_shift);
+
+	/* Progress is success; the next call tells why it stopped. */
+	return (struct step){.error = pages > 0 ? 0 : verb.error, .pages = pages, .by = by};
+}
+
+void lm_populate_wake(struct lazymem_attachment *attachment, struct lm_lazy_region *region,
+		      size_t page, size_t count)
+{
+	/* Fails only where nothing can wait: unregistered, or the process is gone. */
+	(void)lm_userfaultfd_wake(attachment->fd, lm_lazy_region_host(region, page),
+				  count << region->page_shift);
+}
+
+/* The page is there: whoever waits for it only needs to be told. */
+static struct step wake_one(struct lm_slot *slot, size_t page)
+{
+	lm_populate_wake(slot->attachment, slot->region, page, 1);
+	return (struct step){.pages = 1, .by = BY_WAKE};
+}
+
+static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t count)
+{
+	struct lm_lazy_region *region = slot->region;
+	struct lm_verb verb = {.error = -EEXIST};
+
+	if (region->can & LM_CAN_CONTINUE)
+		verb = lm_userfaultfd_continue(slot->attachment->fd,
+					       lm_lazy_region_host(region, page),
+					       count << region->page_shift);
+	if (verb.error == -EEXIST && verb.done == 0)
+		return wake_one(slot, page);
+	return step_of(region, verb, BY_CONTINUE);
+}
+
+static bool is_cached_shared(const struct lm_lazy_region *region)
+{
+	return region->alias != NULL && (region->can & LM_CAN_CONTINUE) != 0;
+}
+
+static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count)
+{
+	struct lm_lazy_region *region = slot->region;
+	const char *bytes = slot->buffer + ((page - slot->first) << region->page_shift);
+	struct lm_verb verb =
+		lm_userfaultfd_copy(slot->attachment->fd, lm_lazy_region_host(region, page), bytes,
+				    count << region->page_shift);
+
+	if (verb.error != -EEXIST || verb.done > 0)
+		return step_of(region, verb, BY_COPY);
+	if (!is_cached_shared(region))
+		return wake_one(slot, page);
+	if (region->fresh) /* else what is there is the guest's */
+		memcpy(lm_lazy_region_alias(region, page), bytes, region->page_size);
+	return continue_or_wake(slot, page, 1);
+}
+
+/* A zeroed page for hugetlb memory, which ZEROPAGE refuses. fallocate leaves
+ * a page alone that is there. */
+static struct step allocate_zero(struct lm_slot *slot, size_t page)
+{
+	struct lm_lazy_region *region = slot->region;
+	uint64_t offset;
+	int fd, error;
+
+	error = lazymem_mapping_fd(region->mapping, &fd, &offset);
+	if (error == 0 && fallocate(fd, 0, (off_t)(offset + (page << region->page_shift)),
+				    (off_t)region->page_size) != 0)
+		error = -errno;
+	if (error != 0)
+		return (struct step){.error = error};
+	return continue_or_wake(slot, page, 1);
+}
+
+static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count)
+{
+	struct lm_lazy_region *region = slot->region;
+	struct step step;
+	struct lm_verb verb;
+
+	if (!(region->can & LM_CAN_ZERO)) {
+		step = allocate_zero(slot, page);
+	} else {
+		verb = lm_userfaultfd_zero(slot->attachment->fd, lm_lazy_region_host(region, page),
+					   count << region->page_shift);
+		if (verb.error != -EEXIST || verb.done > 0)
+			return step_of(region, verb, BY_ZERO);
+		step = continue_or_wake(slot, page, 1);
+	}
+	if (step.by == BY_CONTINUE)
+		step.by = BY_ZERO;
+	return step;
+}
+
+static struct step install_poison(struct lm_slot *slot, size_t page, size_t count)
+{
+	struct lm_lazy_region *region = slot->region;
+	char *host = lm_lazy_region_host(region, page);
+	struct lm_verb verb;
+
+	if (region->can & LM_CAN_POISON) {
+		verb = lm_userfaultfd_poison(slot->attachment->fd, host,
+					     count << region->page_shift);
+		if (verb.error == -EEXIST && verb.done == 0) /* poisoned before, or there */
+			return wake_one(slot, page);
+		if (verb.error == 0 || verb.error == -EAGAIN || verb.error == -ENOENT ||
+		    verb.done > 0)
+			return step_of(region, verb, BY_POISON);
+	}
+	if (mprotect(host, count << region->page_shift, PROT_NONE) != 0)
+		return (struct step){.error = -errno};
+	lm_populate_wake(slot->attachment, region, page, count);
+	return (struct step){.pages = count, .by = BY_POISON};
+}
+
+/* Pages that are claimed by this slot. */
+static struct step install_claimed(struct lm_slot *slot, size_t page, size_t count)
+{
+	switch (slot->content) {
+	case LM_CONTENT_ZERO:
+		return install_zeros(slot, page, count);
+	case LM_CONTENT_POISON:
+		return install_poison(slot, page, count);
+	case LM_CONTENT_BYTES:
+		break;
+	}
+	if (slot->region->page_size > slot->worker->buffer_size)
+		return continue_or_wake(slot, page, 1); /* the alias is written already */
+	return install_bytes(slot, page, count);
+}
+
+static bool is_demanded(const struct lm_slot *slot, size_t page)
+{
+	return page - slot->first < slot->demanded;
+}
+
+static struct step install_in_state(struct lm_slot *slot, enum lm_page_state state, size_t page,
+				    size_t count)
+{
+	switch (state) {
+	case LM_PAGE_CLAIMED:
+		return install_claimed(slot, page, count);
+	case LM_PAGE_DISCARDED:
+		return is_demanded(slot, page) ? install_zeros(slot, page, 1)
+					       : wake_one(slot, page);
+	case LM_PAGE_PRESENT:
+		return slot->region->alias != NULL ? continue_or_wake(slot, page, 1)
+						   : install_zeros(slot, page, 1);
+	case LM_PAGE_MISSING:
+	case LM_PAGE_POISONED:
+		break;
+	}
+	return wake_one(slot, page);
+}
+
+/* Count how faults ended; `page` counts as one where a fault asked for it. */
+static void count_demanded(struct lm_slot *slot, size_t page, size_t count,
+			   enum lm_page_state state, enum settled by)
+{
+	static const enum lm_counter outcome[] = {
+		[BY_COPY] = LM_COPIED,          [BY_ZERO] = LM_ZEROED,
+		[BY_CONTINUE] = LM_CONTINUED,   [BY_POISON] = LM_FAILED,
+		[BY_WAKE] = LM_ALREADY_PRESENT,
+	};
+	size_t offset = page - slot->first, demanded;
+
+	if (offset >= slot->demanded)
+		return;
+	demanded = lm_min(count, slot->demanded - offset);
+	lm_count(&slot->attachment->statistics, state == LM_PAGE_POISONED ? LM_FAILED : outcome[by],
+		 demanded);
+}
+
+/* Publish the pages that a step installed, and count them. */
+static void publish(struct lm_slot *slot, enum lm_page_state state, size_t page, struct step step)
+{
+	struct lazymem_attachment *attachment = slot->attachment;
+	struct lm_lazy_region *region = slot->region;
+	size_t offset = page - slot->first, asked;
+
+	count_demanded(slot, page, step.pages, state, step.by);
+	if (state != LM_PAGE_CLAIMED && !(state == LM_PAGE_DISCARDED && is_demanded(slot, page)))
+		return;
+	for (size_t i = page; i < page + step.pages; i++) {
+		bool published;
+
+		if (step.by == BY_POISON)
+			published = lm_page_map_poison(&region->map, i);
+		else if (state == LM_PAGE_DISCARDED)
+			published = lm_page_map_publish_zero(&region->map, i);
+		else
+			published = lm_page_map_publish(&region->map, i);
+		assert(published); /* nobody else changes these states under the shared lock */
+		(void)published;
+	}
+	if (step.by == BY_POISON) {
+		atomic_fetch_add(&attachment->poisoned, step.pages);
+		return;
+	}
+	if (region->alias != NULL ||
+	    (slot->content == LM_CONTENT_BYTES && state == LM_PAGE_CLAIMED))
+		lm_lazy_region_count_present(region, page, step.pages);
+	asked = offset < slot->demanded ? lm_min(step.pages, slot->demanded - offset) : 0;
+	lm_count(&attachment->statistics, LM_PAGES_POPULATED, step.pages);
+	lm_count(&attachment->statistics, LM_PAGES_PREFETCHED, step.pages - asked);
+}
+
+static enum lm_populated install_rest(struct lm_slot *slot)
+{
+	struct lm_lazy_region *region = slot->region;
+
+	while (slot->installed < slot->count) {
+		size_t page = slot->first + slot->installed;
+		enum lm_page_state state = lm_page_map_get(&region->map, page);
+		size_t run =
+			lm_page_map_run(&region->map, page, slot->count - slot->installed, state);
+		struct step step = install_in_state(slot, state, page, run);
+
+		if (step.error == -EAGAIN)
+			return LM_LATER;
+		if (step.error != 0) {
+			slot->error = step.error;
+			return LM_REFUSED;
+		}
+		publish(slot, state, page, step);
+		slot->installed += step.pages;
+	}
+	return LM_POPULATED;
+}
+
+static bool is_there_already(struct lm_slot *slot)
+{
+	struct lm_verb verb = lm_userfaultfd_continue(
+		slot->attachment->fd, lm_lazy_region_host(slot->region, slot->first),
+		slot->region->page_size);
+
+	return verb.error == 0 || verb.error == -EEXIST;
+}
+
+/* One more piece of a page that is larger than the buffer has been read: put
+ * it in the alias, if the claim still stands and the page is not the guest's.
+ * True when pieces are left. */
+static bool add_piece(struct lm_slot *slot)
+{
+	struct lm_lazy_region *region = slot->region;
+
+	if (lm_page_map_get(&region->map, slot->first) != LM_PAGE_CLAIMED)
+		return false;
+	if (slot->filled == 0 && !region->fresh && is_there_already(slot)) {
+		slot->filled = region->page_size;
+		return false;
+	}
+	memcpy(lm_lazy_region_alias(region, slot->first) + slot->filled, slot->buffer,
+	       slot->read.length);
+	slot->filled += slot->read.length;
+	slot->is_read = false;
+	return slot->filled < region->page_size;
+}
+
+enum lm_populated lm_populate(struct lm_slot *slot)
+{
+	struct lazymem_attachment *attachment = slot->attachment;
+	bool in_pieces = slot->content == LM_CONTENT_BYTES &&
+			 slot->region->page_size > slot->worker->buffer_size;
+	enum lm_populated result;
+
+	pthread_rwlock_rdlock(&attachment->lock);
+	if (in_pieces && slot->filled < slot->region->page_size && add_piece(slot))
+		result = LM_READ_ON;
+	else
+		result = install_rest(slot);
+	pthread_rwlock_unlock(&attachment->lock);
+	return result;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One bounded piece of a job at a time.
+ *
+ * The worker comes here only when no demand is waiting. A step moves the job's
+ * cursor over pages that need nothing (there, under way, discarded), at most
+ * SCAN_PAGES of them, and starts at most one piece: a run of missing pages that
+ * are alike, no longer than a piece may be. So a fault never waits for more
+ * than one step and the populate of one piece.
+ *
+ * A poisoned page is claimed again, alone, by a prefetch: if its read succeeds
+ * it is healed, if not it stays poisoned.
+ */
+#include "uffd/worker.h"
+
+#include "core/checked.h"
+#include "core/clock.h"
+
+/* Pages looked at in one step: at a byte each, far below the time of a piece. */
+#define SCAN_PAGES ((size_t)1 << 16)
+
+/* Pages without I/O (zeros, poison) in one piece. */
+#define PIECE_WITHOUT_IO ((size_t)512)
+
+/* ---- the cursor */
+
+static bool is_narrow(const struct lm_job *job)
+{
+	return job->range < job->narrow_range ||
+	       (job->range == job->narrow_range && job->page < job->narrow_page);
+}
+
+static void skip(struct lm_job *job, size_t pages)
+{
+	job->page += pages;
+	if (job->page >= job->ranges[job->range].count) {
+		job->range++;
+		job->page = 0;
+	}
+}
+
+void lm_prefetch_narrow(struct lm_slot *slot)
+{
+	struct lm_job *job = slot->job;
+	size_t start = slot->first + slot->installed - job->ranges[slot->job_range].first;
+	size_t end = slot->first + slot->count - job->ranges[slot->job_range].first;
+
+	if (slot->job_range < job->range || (slot->job_range == job->range && start < job->page)) {
+		if (!is_narrow(job)) {
+			job->narrow_range = slot->job_range;
+			job->narrow_page = end;
+		}
+		job->range = slot->job_range;
+		job->page = start;
+	}
+}
+
+/* ---- a piece */
+
+static size_t piece_pages(const struct lm_worker *worker, const struct lm_job *job,
+			  const struct lm_lazy_region *region)
+{
+	size_t pages = worker->options.prefetch_piece >> region->page_shift;
+
+	return is_narrow(job) || pages == 0 ? 1 : pages;
+}
+
+/* A hole is left to the kernel by a job that lets go afterwards, and where it
+ * would put small pages in place of a huge one. */
+static bool leaves_hole(const struct lm_job *job, const struct lm_lazy_region *region, size_t pages)
+{
+	return job->kind != LM_JOB_PREFETCH ||
+	       (region->blocks > 0 && pages >= LM_BLOCK >> region->page_shift);
+}
+
+static void charge(struct lm_job *job, size_t bytes, uint64_t now)
+{
+	double cost;
+
+	if (job->bytes_per_second == 0)
+		return;
+	cost = (double)bytes * (double)LM_NS_PER_S / (double)job->bytes_per_second;
+	if (cost > (double)(3600 * LM_NS_PER_S))
+		cost = (double)(3600 * LM_NS_PER_S);
+	job->due = (job->due > now ? job->due : now) + (uint64_t)cost;
+}
+
+/* Claim a run from `page` on and send it off in `slot`. False when there was
+ * nothing to claim after all. */
+static bool start_piece(struct lm_slot *slot, struct lm_job *job, size_t page, size_t pages,
+			enum lm_content content)
+{
+	struct lm_lazy_region *region = slot->region;
+
+	slot->first = page;
+	slot->count = lm_page_map_claim(&region->map, page, pages);
+	if (slot->count == 0 && content == LM_CONTENT_BYTES) {
+		slot->count = lm_page_map_claim_poisoned(&region->map, page, 1);
+		slot->healing = slot->count > 0;
+		if (slot->healing)
+			atomic_fetch_sub(&slot->attachment->poisoned, 1);
+	}
+	if (slot->count == 0)
+		return false;
+	slot->content = content;
+	slot->job = job;
+	slot->job_range = job->range;
+	job->pieces++;
+	skip(job, slot->count);
+	if (content == LM_CONTENT_BYTES)
+		charge(job, slot->count << region->page_shift, lm_clock_ns());
+	lm_slot_advance(slot);
+	return true;
+}
+
+/* Does this state ask something of this job? */
+static bool is_wanted(const struct lm_job *job, enum lm_page_state state)
+{
+	return state == LM_PAGE_MISSING ||
+	       (state == LM_PAGE_POISONED && job->kind != LM_JOB_POISON);
+}
+
+/* Pages at the cursor, at most `limit`, that the job has nothing to do with. */
+static size_t unwanted(const struct lm_job *job, const struct lm_lazy_region *region, size_t page,
+		       size_t limit)
+{
+	size_t count = 0;
+
+	while (count < limit && !is_wanted(job, lm_page_map_get(&region->map, page + count)))
+		count++;
+	return count;
+}
+
+/* Look at the pages at the cursor: pass over what needs nothing, or start a
+ * piece. Returns the pages passed over; 0 when a piece was started. */
+static size_t step(struct lm_slot *slot, struct lm_job *job)
+{
+	const struct lm_job_range *range = &job->ranges[job->range];
+	struct lm_lazy_region *region = range->region;
+	size_t page = range->first + job->page, left = range->count - job->page;
+	size_t pass = unwanted(job, region, page, (size_t)lm_min(left, SCAN_PAGES)), alike;
+	size_t pages = piece_pages(slot->worker, job, region);
+	bool zero;
+
+	if (pass > 0)
+		return pass;
+	alike = lm_lazy_region_extent(region, page, left, &zero);
+	if (zero && leaves_hole(job, region, alike))
+		return alike;
+	slot->region = region;
+	if (zero || job->kind == LM_JOB_POISON) {
+		alike = (size_t)lm_min(alike, PIECE_WITHOUT_IO);
+		if (start_piece(slot, job, page, alike, zero ? LM_CONTENT_ZERO : LM_CONTENT_POISON))
+			return 0;
+	} else if (start_piece(slot, job, page, (size_t)lm_min(alike, pages), LM_CONTENT_BYTES)) {
+		return 0;
+	}
+	return 1; /* somebody was faster, or a poisoned page lies in a hole */
+}
+
+static bool is_over(const struct lazymem_attachment *attachment, const struct lm_job *job)
+{
+	bool cut_short = attachment->aborting && job->kind != LM_JOB_POISON;
+
+	return cut_short || job->range >= job->range_count;
+}
+
+bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
+		      uint64_t *ret_due)
+{
+	struct lm_job *job = lm_jobs_current(&attachment->jobs);
+	struct lm_slot *slot;
+	size_t scanned = 0, passed = 1;
+
+	if (job == NULL)
+		return false;
+	if (is_over(attachment, job)) {
+		if (job->pieces > 0)
+			return false;
+		lm_jobs_end_current(&attachment->jobs);
+		return true;
+	}
+	if (job->due > lm_clock_ns()) {
+		*ret_due = lm_min(*ret_due, job->due);
+		return false;
+	}
+	slot = lm_slot_start(worker, attachment, job->ranges[job->range].region, false);
+	if (slot == NULL)
+		return false;
+	while (passed > 0 && scanned < SCAN_PAGES && job->range < job->range_count) {
+		passed = step(slot, job);
+		skip(job, passed);
+		scanned += passed;
+	}
+	if (passed > 0)
+		lm_slot_cancel(slot);
+	return true;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a message to a slot.
+ *
+ * All messages that are there are read at once. Events are applied under the
+ * same exclusive lock that they are read under, before any fault of the batch
+ * is served: reading a REMOVE event lets the remover go on, and from then on
+ * nothing old may be installed in its range. Faults are sorted and
+ * deduplicated, so that neighbours become one read and one populate, and wait
+ * in the backlog until a demand slot is free.
+ *
+ * The backlog is bounded. A fault beyond the bound is not lost: its thread is
+ * woken, and faults again.
+ */
+#include "uffd/worker.h"
+
+#include "core/checked.h"
+#include "core/clock.h"
+#include "uffd/populate.h"
+#include "uffd/userfaultfd.h"
+
+/* A fault in a hole installs up to this many zero pages: they cost no I/O. */
+#define ZERO_AROUND 16
+
+static void apply_event(struct lazymem_attachment *attachment, const struct lm_message *message)
+{
+	uint64_t start = message->start, end = message->start + message->length;
+
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+		uint64_t host = (uintptr_t)region->host, host_end = host + region->length;
+		uint64_t from = start > host ? start : host, to = end < host_end ? end : host_end;
+
+		if (from < to)
+			lm_attachment_mark_discarded(attachment, region,
+						     (size_t)(from - host) >> region->page_shift,
+						     (size_t)(to - from) >> region->page_shift);
+	}
+}
+
+/* Read one batch; the faults in it go to `faults`. Returns the messages read. */
+static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *faults,
+		      size_t *ret_faults)
+{
+	struct lm_message messages[LM_MESSAGE_BATCH];
+	size_t count = 0;
+	int received;
+
+	pthread_rwlock_wrlock(&attachment->lock);
+	received = lm_userfaultfd_read(attachment->fd, messages);
+	for (int i = 0; i < received; i++)
+		if (messages[i].kind == LM_MESSAGE_REMOVE)
+			apply_event(attachment, &messages[i]);
+	pthread_rwlock_unlock(&attachment->lock);
+	for (int i = 0; i < received; i++) {
+		struct lm_fault *fault = &faults[count];
+
+		if (messages[i].kind != LM_MESSAGE_FAULT)
+			continue;
+		fault->attachment = attachment;
+		fault->region = lm_attachment_find(attachment, messages[i].start, &fault->page);
+		if (fault->region != NULL)
+			count++;
+	}
+	*ret_faults = count;
+	return received;
+}
+
+static bool is_before(const struct lm_fault *a, const struct lm_fault *b)
+{
+	return a->region != b->region ? a->region < b->region : a->page < b->page;
+}
+
+/* By insertion: a batch is small, mostly one fault, and qsort may allocate. */
+static void sort(struct lm_fault *faults, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct lm_fault fault = faults[i];
+		size_t place = i;
+
+		for (; place > 0 && is_before(&fault, &faults[place - 1]); place--)
+			faults[place] = faults[place - 1];
+		faults[place] = fault;
+	}
+}
+
+static void push(struct lm_worker *worker, const struct lm_fault *fault)
+{
+	size_t slot;
+
+	if (worker->backlog_count == LM_BACKLOG) {
+		lm_count(&fault->attachment->statistics, LM_COALESCED, 1);
+		lm_populate_wake(fault->attachment, fault->region, fault->page, 1);
+		return;
+	}
+	slot = (worker->backlog_first + worker->backlog_count++) % LM_BACKLOG;
+	worker->backlog[slot] = *fault;
+	fault->attachment->faults_waiting++;
+}
+
+static void queue_batch(struct lm_worker *worker, struct lm_fault *faults, size_t count)
+{
+	uint64_t now = lm_clock_ns();
+
+	sort(faults, count);
+	for (size_t i = 0; i < count; i++) {
+		lm_count(&faults[i].attachment->statistics, LM_FAULTS, 1);
+		if (i > 0 && !is_before(&faults[i - 1], &faults[i])) {
+			lm_count(&faults[i].attachment->statistics, LM_COALESCED, 1);
+			continue;
+		}
+		faults[i].since = now;
+		push(worker, &faults[i]);
+	}
+}
+
+void lm_serve_messages(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	struct lm_fault faults[LM_MESSAGE_BATCH];
+	size_t count;
+	int received;
+
+	do {
+		received = read_batch(attachment, faults, &count);
+		queue_batch(worker, faults, count);
+	} while (received == LM_MESSAGE_BATCH);
+}
+
+static struct lm_fault *fault_at(struct lm_worker *worker, size_t index)
+{
+	return &worker->backlog[(worker->backlog_first + index) % LM_BACKLOG];
+}
+
+static void drop(struct lm_worker *worker, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		fault_at(worker, i)->attachment->faults_waiting--;
+	worker->backlog_first = (worker->backlog_first + count) % LM_BACKLOG;
+	worker->backlog_count -= count;
+}
+
+/* How many faults at the head of the backlog are for neighbouring pages. */
+static size_t neighbours(struct lm_worker *worker, size_t limit)
+{
+	const struct lm_fault *first = fault_at(worker, 0);
+	size_t count = 1;
+
+	while (count < limit && count < worker->backlog_count) {
+		const struct lm_fault *next = fault_at(worker, count);
+
+		if (next->region != first->region || next->page != first->page + count)
+			break;
+		count++;
+	}
+	return count;
+}
+
+/* How many zero pages to install for `demanded` faults in a hole. A recording
+ * must see each first touch, so it gets no more than was asked for. */
+static size_t zero_limit(const struct lazymem_attachment *attachment, size_t demanded)
+{
+	if (attachment->recorder.capacity > 0)
+		return demanded;
+	return demanded > ZERO_AROUND ? demanded : ZERO_AROUND;
+}
+
+/* Claim pages for a slot, from the fault's page on. False when a discard was
+ * faster: the page has another state now. */
+static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t demanded)
+{
+	struct lazymem_attachment *attachment = fault->attachment;
+	struct lm_lazy_region *region = fault->region;
+	size_t left = region->map.count - fault->page;
+	size_t limit = (size_t)lm_min(zero_limit(attachment, demanded), left);
+	bool zero;
+	size_t alike = lm_lazy_region_extent(region, fault->page, limit, &zero);
+
+	if (!zero)
+		limit = demanded;
+	slot->first = fault->page;
+	slot->count = lm_page_map_claim(&region->map, fault->page, (size_t)lm_min(limit, alike));
+	slot->demanded = (size_t)lm_min(demanded, slot->count);
+	if (zero)
+		slot->content = LM_CONTENT_ZERO;
+	else if (attachment->aborting)
+		slot->content = LM_CONTENT_POISON;
+	return slot->count > 0;
+}
+
+static void record(const struct lm_slot *slot)
+{
+	struct lm_lazy_region *region = slot->region;
+
+	for (size_t page = slot->first; page < slot->first + slot->demanded; page++)
+		lm_recorder_append(&slot->attachment->recorder, lm_lazy_region_guest(region, page),
+				   region->page_shift);
+}
+
+/* The fault at the head is for a page that needs no read: it is there, it was
+ * discarded, or it is poisoned. The slot settles it by its state. */
+static void settle_one(struct lm_slot *slot, const struct lm_fault *fault)
+{
+	slot->first = fault->page;
+	slot->count = slot->demanded = 1;
+	slot->content = LM_CONTENT_ZERO;
+}
+
+/* Serve the head of the backlog, and neighbours with it. False when no slot is free. */
+static bool serve_head(struct lm_worker *worker)
+{
+	struct lm_fault fault = *fault_at(worker, 0);
+	enum lm_page_state state = lm_page_map_get(&fault.region->map, fault.page);
+	struct lm_slot *slot;
+
+	if (state == LM_PAGE_CLAIMED) { /* under way: its populate wakes all who wait */
+		lm_count(&fault.attachment->statistics, LM_COALESCED, 1);
+		drop(worker, 1);
+		return true;
+	}
+	slot = lm_slot_start(worker, fault.attachment, fault.region, true);
+	if (slot == NULL)
+		return false;
+	slot->since = fault.since;
+	if (state == LM_PAGE_MISSING) {
+		if (!claim(slot, &fault,
+			   neighbours(worker, lm_slot_capacity(worker, fault.region)))) {
+			lm_slot_cancel(slot);
+			return true;
+		}
+		record(slot);
+	} else {
+		settle_one(slot, &fault);
+	}
+	drop(worker, slot->demanded);
+	lm_slot_advance(slot);
+	return true;
+}
+
+void lm_serve_backlog(struct lm_worker *worker)
+{
+	while (worker->backlog_count > 0 && serve_head(worker))
+		continue;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Letting go: finish and abort. Nothing else closes a userfaultfd that was
+ * ever registered, because a page that is missing then reads as zeros.
+ *
+ *   finish  fill everything (LM_JOB_FILL) -> at rest -> check -> release -> collapse
+ *   abort   poison what is missing (LM_JOB_POISON) -> at rest -> release
+ *
+ * At rest means that no slot of the attachment is in use and none of its
+ * faults waits in the backlog. The worker checks and releases in one step
+ * under the exclusive lock, so nothing can change in between. What the check lets
+ * pass as not there reads as zeros by right: a hole of the backing object, or
+ * discarded. Faults that arrive after the check are woken by the
+ * unregistering, and the kernel fills them with just these zeros.
+ *
+ * The release has a second half: the poll of the userfaultfd has to end before
+ * its descriptor is closed and the attachment freed.
+ */
+#include "core/error.h"
+#include "core/mapping_operations.h"
+#include "uffd/populate.h"
+#include "uffd/userfaultfd.h"
+#include "uffd/worker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+
+/* The first page of the region that must not be let go of; map.count if none. */
+static size_t first_bad(const struct lm_lazy_region *region)
+{
+	size_t page = 0, count = region->map.count;
+
+	while (page < count) {
+		enum lm_page_state state = lm_page_map_get(&region->map, page);
+		bool zero;
+		size_t alike;
+
+		if (state == LM_PAGE_CLAIMED || state == LM_PAGE_POISONED)
+			return page;
+		if (state != LM_PAGE_MISSING) {
+			page++;
+			continue;
+		}
+		alike = lm_page_map_run(&region->map, page, count - page, LM_PAGE_MISSING);
+		alike = lm_lazy_region_extent(region, page, alike, &zero);
+		if (!zero)
+			return page;
+		page += alike;
+	}
+	return count;
+}
+
+static int check_complete(const struct lazymem_attachment *attachment, struct lm_command *command)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		const struct lm_lazy_region *region = &attachment->regions[i];
+		size_t page = first_bad(region);
+
+		if (page < region->map.count) {
+			command->bad_region = region;
+			command->bad_page = page;
+			return -EIO;
+		}
+	}
+	return 0;
+}
+
+static void unregister(struct lazymem_attachment *attachment)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+
+		/* A collapse of shared memory would turn poisoned pages into zeros
+		 * (Linux 6.18; pinned by a test), and only registration keeps the
+		 * kernel from it. */
+		if (attachment->aborting && region->alias != NULL && region->page_size < LM_BLOCK)
+			madvise(region->host, region->length, MADV_NOHUGEPAGE);
+		lm_userfaultfd_unregister(attachment->fd, region->host, region->length);
+		region->registered = false;
+	}
+}
+
+/* Whoever sleeps until a message of his is read must be let go too. */
+static void read_last_messages(struct lazymem_attachment *attachment)
+{
+	struct lm_message messages[LM_MESSAGE_BATCH];
+
+	while (lm_userfaultfd_read(attachment->fd, messages) == LM_MESSAGE_BATCH)
+		continue;
+}
+
+static void release(struct lm_worker *worker, struct lazymem_attachment *attachment,
+		    struct lm_command *command)
+{
+	pthread_rwlock_wrlock(&attachment->lock);
+	command->result = command->checks ? check_complete(attachment, command) : 0;
+	if (command->result == 0) {
+		unregister(attachment);
+		read_last_messages(attachment);
+		attachment->released = true;
+	}
+	pthread_rwlock_unlock(&attachment->lock);
+	if (attachment->released) {
+		lm_queue_cancel(worker->queue, &attachment->poll);
+		return; /* lm_settle_poll_ended goes on */
+	}
+	attachment->settle = NULL;
+	lm_worker_end_command(worker, command);
+}
+
+void lm_settle_poll_ended(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	struct lm_command *command = attachment->settle;
+
+	lm_worker_forget(worker, attachment);
+	lm_worker_end_command(worker, command);
+}
+
+void lm_settle_step(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	if (attachment->settle == NULL || attachment->released)
+		return;
+	if (attachment->slots_in_use > 0 || attachment->faults_waiting > 0 || attachment->readable)
+		return;
+	release(worker, attachment, attachment->settle);
+}
+
+static void run_settle(struct lm_worker *worker, struct lm_command *command)
+{
+	command->attachment->settle = command;
+	lm_worker_mark_busy(worker, command->attachment);
+}
+
+static void run_hurry(struct lm_worker *worker, struct lm_command *command)
+{
+	struct lazymem_attachment *attachment = command->attachment;
+
+	lm_jobs_lift_limits(&attachment->jobs);
+	lm_worker_mark_busy(worker, attachment);
+	lm_worker_end_command(worker, command);
+}
+
+static void run_abort(struct lm_worker *worker, struct lm_command *command)
+{
+	command->attachment->aborting = true;
+	run_hurry(worker, command);
+}
+
+/* Append a job, tell the worker, and wait for its end. */
+static void run_job(struct lazymem_attachment *attachment, struct lm_job *job,
+		    void (*start)(struct lm_worker *, struct lm_command *))
+{
+	struct lm_command command = {.run = start, .attachment = attachment};
+	uint64_t number = lm_jobs_append(&attachment->jobs, job);
+
+	lm_worker_call(attachment->worker, &command);
+	lm_jobs_wait(&attachment->jobs, number, UINT64_MAX);
+}
+
+static int refuse_incomplete(const struct lm_command *command)
+{
+	const struct lm_lazy_region *region = command->bad_region;
+	bool poisoned = lm_page_map_get(&region->map, command->bad_page) == LM_PAGE_POISONED;
+
+	return lm_error(-EIO, "page at guest address 0x%" PRIx64 " %s: byte %" PRIu64 " of %s",
+			lm_lazy_region_guest(region, command->bad_page),
+			poisoned ? "is poisoned" : "could not be read",
+			lm_lazy_region_offset(region, command->bad_page),
+			lazymem_backing_name(region->backing));
+}
+
+int lazymem_attachment_finish(struct lazymem_attachment *attachment)
+{
+	struct lm_command settle = {.run = run_settle, .attachment = attachment, .checks = true};
+	struct lm_job *fill = lm_job_create_all(LM_JOB_FILL, attachment);
+
+	if (fill == NULL)
+		return lm_error(-ENOMEM, "no memory for the job that fills an attachment");
+	run_job(attachment, fill, run_hurry);
+	if (lm_worker_call(attachment->worker, &settle) != 0)
+		return refuse_incomplete(&settle);
+	for (size_t i = 0; i < attachment->region_count; i++)
+		lm_collapse_rest(&attachment->regions[i], &attachment->statistics);
+	lm_attachment_free(attachment);
+	return 0;
+}
+
+void lazymem_attachment_abort(struct lazymem_attachment *attachment)
+{
+	struct lm_command settle = {.run = run_settle, .attachment = attachment};
+	struct lm_job *poison = attachment->poison_job;
+
+	attachment->poison_job = NULL; /* the queue owns it from here on */
+	run_job(attachment, poison, run_abort);
+	lm_worker_call(attachment->worker, &settle);
+	lm_attachment_free(attachment);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * slot.h - one run of pages on its way: claimed, read, installed.
+ *
+ * Slots and their buffers are made with the worker; serving a fault allocates
+ * nothing. A slot that is in use is in exactly one of four places: with its
+ * backing object (reading), in a list of those that were read, in the list of
+ * those that wait for a time, or in the hands of a worker function.
+ */
+#ifndef LM_SLOT_H
+#define LM_SLOT_H
+
+#include "uffd/attachment.h"
+
+enum lm_content {
+	LM_CONTENT_BYTES,  /* what was read into the buffer */
+	LM_CONTENT_ZERO,   /* zero by content: a hole, or discarded */
+	LM_CONTENT_POISON, /* nothing: an access shall fail */
+};
+
+struct lm_slot {
+	struct lazymem_read read;
+	struct lm_slot *next;
+	struct lm_worker *worker;
+	char *buffer;
+	bool demand; /* from the demand budget; else a job's */
+
+	struct lazymem_attachment *attachment;
+	struct lm_lazy_region *region;
+	struct lm_job *job; /* of a prefetch */
+	size_t job_range;   /* which range of the job this piece is in */
+	size_t first;       /* page */
+	size_t count;       /* pages, claimed when the slot was started */
+	size_t installed;   /* of these, done with, from the first one on */
+	size_t demanded;    /* of these, asked for by a fault, from the first one on */
+	size_t filled;      /* bytes of a page larger than the buffer that are in the alias */
+	enum lm_content content;
+	bool is_read;       /* the buffer holds the bytes */
+	bool healing;       /* the page was poisoned when it was claimed */
+	int error;          /* of the read, or of the populate */
+	unsigned attempts;  /* failures so far */
+	unsigned postponed; /* populates in a row that found the layout changing */
+	uint64_t since;     /* when the fault was read, ns */
+	uint64_t due;       /* when to go on, ns */
+};
+
+struct lm_slot_list {
+	struct lm_slot *first, *last;
+};
+
+void lm_slot_list_append(struct lm_slot_list *list, struct lm_slot *slot);
+void lm_slot_list_prepend(struct lm_slot_list *list, struct lm_slot *slot);
+struct lm_slot *lm_slot_list_take(struct lm_slot_list *list); /* the first; NULL when empty */
+
+#endif

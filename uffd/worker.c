@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker's loop. It waits in one place, the queue, for: a userfaultfd that
+ * became readable (multishot poll), a read that completed, a wake-up from
+ * another thread, or the earliest time that something is due.
+ *
+ * One round, in the order of importance:
+ *   commands          of other threads
+ *   messages          events and faults of every readable attachment
+ *   backlog           reads for the faults
+ *   demand reads      that completed: install them all
+ *   prefetch reads    that completed: install one
+ *   delayed slots     that are due
+ *   busy attachments  one piece of a job each, one huge page, letting go
+ * A prefetch piece is bounded and only one is installed a round, so a fault
+ * waits for at most one of them. No lock is held from one step to the next.
+ *
+ * The thread blocks all signals (by its creation attributes; nobody's mask is
+ * changed) and touches no lazily filled memory.
+ */
+#include "uffd/worker.h"
+
+#include "core/checked.h"
+#include "core/clock.h"
+#include "core/error.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* ---- what the loop looks at */
+
+void lm_worker_mark_readable(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	if (attachment->readable)
+		return;
+	attachment->readable = true;
+	attachment->next_readable = worker->readable;
+	worker->readable = attachment;
+}
+
+void lm_worker_mark_busy(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	if (attachment->busy)
+		return;
+	attachment->busy = true;
+	attachment->next_busy = NULL;
+	if (worker->last_busy != NULL)
+		worker->last_busy->next_busy = attachment;
+	else
+		worker->busy = attachment;
+	worker->last_busy = attachment;
+}
+
+static struct lazymem_attachment *take_busy(struct lm_worker *worker)
+{
+	struct lazymem_attachment *attachment = worker->busy;
+
+	worker->busy = attachment->next_busy;
+	if (worker->busy == NULL)
+		worker->last_busy = NULL;
+	attachment->busy = false;
+	return attachment;
+}
+
+void lm_worker_forget(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	struct lazymem_attachment **link = &worker->readable;
+	struct lazymem_attachment *last = worker->last_busy, *taken;
+
+	while (*link != NULL && *link != attachment)
+		link = &(*link)->next_readable;
+	if (*link != NULL)
+		*link = attachment->next_readable;
+	attachment->readable = false;
+	if (!attachment->busy)
+		return;
+	do { /* once round the queue, leaving this one out */
+		taken = take_busy(worker);
+		if (taken != attachment)
+			lm_worker_mark_busy(worker, taken);
+	} while (taken != last);
+}
+
+/* ---- one round */
+
+static void run_commands(struct lm_worker *worker)
+{
+	struct lm_command *command, *next;
+
+	pthread_mutex_lock(&worker->mutex);
+	command = worker->commands;
+	worker->commands = worker->last_command = NULL;
+	pthread_mutex_unlock(&worker->mutex);
+	for (; command != NULL; command = next) {
+		next = command->next; /* whoever waits may free it once it is ended */
+		command->run(worker, command);
+	}
+}
+
+static void read_messages(struct lm_worker *worker)
+{
+	while (worker->readable != NULL) {
+		struct lazymem_attachment *attachment = worker->readable;
+
+		worker->readable = attachment->next_readable;
+		attachment->readable = false;
+		if (!attachment->released)
+			lm_serve_messages(worker, attachment);
+	}
+}
+
+/* Take over the reads that other threads completed. */
+static void collect_elsewhere(struct lm_worker *worker)
+{
+	struct lm_slot *slot =
+		atomic_exchange_explicit(&worker->read_elsewhere, NULL, memory_order_acquire);
+
+	while (slot != NULL) {
+		struct lm_slot *next = slot->next;
+
+		lm_slot_list_append(slot->demand ? &worker->read_demand : &worker->read_prefetch,
+				    slot);
+		slot = next;
+	}
+}
+
+static void install_reads(struct lm_worker *worker)
+{
+	struct lm_slot *slot;
+
+	while ((slot = lm_slot_list_take(&worker->read_demand)) != NULL)
+		lm_slot_resume(slot);
+	slot = lm_slot_list_take(&worker->read_prefetch);
+	if (slot != NULL)
+		lm_slot_resume(slot);
+}
+
+/* An abort waits for no more retries: the next failure ends in poison. */
+static bool is_cut_short(const struct lm_slot *slot)
+{
+	return slot->attachment->aborting && slot->content == LM_CONTENT_BYTES && !slot->is_read;
+}
+
+/* Go on with what is due; returns when the next one is. */
+static uint64_t advance_delayed(struct lm_worker *worker)
+{
+	struct lm_slot_list waiting = worker->delayed;
+	struct lm_slot *slot;
+	uint64_t now, next = UINT64_MAX;
+
+	if (waiting.first == NULL)
+		return UINT64_MAX;
+	worker->delayed = (struct lm_slot_list){NULL, NULL};
+	now = lm_clock_ns();
+	while ((slot = lm_slot_list_take(&waiting)) != NULL) {
+		if (slot->due <= now || is_cut_short(slot))
+			lm_slot_advance(slot);
+		else
+			lm_slot_list_append(&worker->delayed, slot);
+	}
+	for (slot = worker->delayed.first; slot != NULL; slot = slot->next)
+		next = lm_min(next, slot->due);
+	return next;
+}
+
+static bool has_more(struct lazymem_attachment *attachment)
+{
+	if (attachment->settle != NULL || lm_jobs_current(&attachment->jobs) != NULL)
+		return true;
+	for (size_t i = 0; i < attachment->region_count; i++)
+		if (attachment->regions[i].complete_blocks > 0)
+			return true;
+	return false;
+}
+
+/* Work that no fault asked for: of the busy attachments in turn, until one had
+ * some. True then, since there may be more. */
+static bool work_without_faults(struct lm_worker *worker, uint64_t *ret_due)
+{
+	struct lazymem_attachment *last = worker->last_busy, *attachment = NULL;
+	bool worked = false;
+
+	while (!worked && attachment != last) {
+		attachment = take_busy(worker);
+		worked = lm_prefetch_step(worker, attachment, ret_due) ||
+			 lm_collapse_step(attachment);
+		if (!worked)
+			lm_settle_step(worker, attachment);
+		if (has_more(attachment))
+			lm_worker_mark_busy(worker, attachment);
+	}
+	return worked;
+}
+
+/* Anything to do at once, without waiting? */
+static bool is_pending(const struct lm_worker *worker)
+{
+	return worker->read_demand.first != NULL || worker->read_prefetch.first != NULL ||
+	       worker->readable != NULL;
+}
+
+static uint64_t round_once(struct lm_worker *worker)
+{
+	uint64_t due, job_due = UINT64_MAX, now;
+	bool worked;
+
+	run_commands(worker);
+	read_messages(worker);
+	collect_elsewhere(worker);
+	lm_serve_backlog(worker);
+	install_reads(worker);
+	due = advance_delayed(worker);
+	worked = work_without_faults(worker, &job_due);
+	lm_serve_backlog(worker); /* slots may have become free */
+	if (worked || is_pending(worker))
+		return 0;
+	due = lm_min(due, job_due);
+	if (due == UINT64_MAX)
+		return UINT64_MAX;
+	now = lm_clock_ns();
+	return due > now ? due - now : 0;
+}
+
+static bool is_stopping(struct lm_worker *worker)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&worker->mutex);
+	stopping = worker->stopping;
+	pthread_mutex_unlock(&worker->mutex);
+	return stopping;
+}
+
+static void announce(struct lm_worker *worker, int error)
+{
+	pthread_mutex_lock(&worker->mutex);
+	worker->start_error = error;
+	worker->ready = true;
+	pthread_cond_broadcast(&worker->changed);
+	pthread_mutex_unlock(&worker->mutex);
+}
+
+static void *run(void *argument)
+{
+	struct lm_worker *worker = argument;
+	uint64_t wait = 0;
+	int error = lm_queue_create(worker->options.demand_depth + worker->options.prefetch_depth,
+				    &worker->queue);
+
+	announce(worker, error);
+	if (error != 0)
+		return NULL;
+	lm_slot_own_thread(worker);
+	while (!is_stopping(worker)) {
+		lm_queue_run(worker->queue, wait);
+		wait = round_once(worker);
+	}
+	lm_queue_destroy(worker->queue);
+	return NULL;
+}
+
+/* ---- other threads */
+
+int lm_worker_call(struct lm_worker *worker, struct lm_command *command)
+{
+	assert(!pthread_equal(pthread_self(), worker->thread));
+	pthread_mutex_lock(&worker->mutex);
+	if (worker->last_command != NULL)
+		worker->last_command->next = command;
+	else
+		worker->commands = command;
+	worker->last_command = command;
+	lm_queue_wake(worker->queue);
+	while (!command->done)
+		pthread_cond_wait(&worker->changed, &worker->mutex);
+	pthread_mutex_unlock(&worker->mutex);
+	return command->result;
+}
+
+void lm_worker_end_command(struct lm_worker *worker, struct lm_command *command)
+{
+	pthread_mutex_lock(&worker->mutex);
+	command->done = true;
+	pthread_cond_broadcast(&worker->changed);
+	pthread_mutex_unlock(&worker->mutex);
+}
+
+static int create_slots(struct lm_worker *worker)
+{
+	const struct lm_worker_options *options = &worker->options;
+	size_t size;
+
+	worker->slot_count = (size_t)options->demand_depth + options->prefetch_depth;
+	worker->buffer_size = options->prefetch_piece;
+	size = worker->slot_count * worker->buffer_size;
+	worker->slots = calloc(worker->slot_count, sizeof(*worker->slots));
+	worker->backlog = calloc(LM_BACKLOG, sizeof(*worker->backlog));
+	if (worker->slots == NULL || worker->backlog == NULL)
+		return lm_error(-ENOMEM, "no memory for the slots of a worker");
+	worker->buffers = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (worker->buffers == MAP_FAILED) {
+		worker->buffers = NULL;
+		return lm_error_errno(-errno, "cannot map %zu bytes of read buffers", size);
+	}
+	madvise(worker->buffers, size, MADV_DONTFORK); /* no copy on write in a child's name */
+	for (size_t i = 0; i < worker->slot_count; i++) {
+		struct lm_slot *slot = &worker->slots[i];
+
+		slot->worker = worker;
+		slot->buffer = worker->buffers + i * worker->buffer_size;
+		slot->demand = i < options->demand_depth;
+		lm_slot_list_append(slot->demand ? &worker->free_demand : &worker->free_prefetch,
+				    slot);
+	}
+	return 0;
+}
+
+static int start_thread(struct lm_worker *worker)
+{
+	pthread_attr_t attributes;
+	sigset_t all;
+	int error = pthread_attr_init(&attributes);
+
+	if (error != 0)
+		return lm_error_errno(-error, "cannot start a worker");
+	sigfillset(&all);
+	pthread_attr_setsigmask_np(&attributes, &all);
+	if (worker->options.cpu >= 0) {
+		cpu_set_t cpus;
+
+		CPU_ZERO(&cpus);
+		if ((size_t)worker->options.cpu < CPU_SETSIZE)
+			CPU_SET((size_t)worker->options.cpu, &cpus);
+		pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+	}
+	error = pthread_create(&worker->thread, &attributes, run, worker);
+	pthread_attr_destroy(&attributes);
+	if (error != 0 && worker->options.cpu >= 0)
+		return lm_error_errno(-error, "cannot start a worker on cpu %d",
+				      worker->options.cpu);
+	if (error != 0)
+		return lm_error_errno(-error, "cannot start a worker");
+	worker->thread_started = true;
+	return 0;
+}
+
+static int wait_ready(struct lm_worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	while (!worker->ready)
+		pthread_cond_wait(&worker->changed, &worker->mutex);
+	pthread_mutex_unlock(&worker->mutex);
+	if (worker->start_error != 0)
+		return lm_error_errno(worker->start_error, "a worker cannot make its io_uring");
+	return 0;
+}
+
+int lm_worker_start(struct lm_worker *worker, const struct lm_worker_options *options)
+{
+	int error;
+
+	*worker = (struct lm_worker){.options = *options};
+	pthread_mutex_init(&worker->mutex, NULL);
+	pthread_cond_init(&worker->changed, NULL);
+	error = create_slots(worker);
+	if (error == 0)
+		error = start_thread(worker);
+	if (error == 0)
+		error = wait_ready(worker);
+	if (error != 0)
+		lm_worker_stop(worker);
+	return error;
+}
+
+void lm_worker_stop(struct lm_worker *worker)
+{
+	if (worker->thread_started) {
+		pthread_mutex_lock(&worker->mutex);
+		worker->stopping = true;
+		if (worker->start_error == 0)
+			lm_queue_wake(worker->queue);
+		pthread_mutex_unlock(&worker->mutex);
+		pthread_join(worker->thread, NULL);
+	}
+	if (worker->buffers != NULL)
+		munmap(worker->buffers, worker->slot_count * worker->buffer_size);
+	free(worker->slots);
+	free(worker->backlog);
+	pthread_cond_destroy(&worker->changed);
+	pthread_mutex_destroy(&worker->mutex);
+}
