@@ -26,17 +26,22 @@ struct lazymem_file_options {
 	uint64_t length; /* and has this many; 0: up to the end of the file */
 };
 
-/* The file at `path`. A read that the file can no longer satisfy (it shrank)
- * fails with -ENODATA, never with zeros. -EISDIR for a directory, -EINVAL for what is neither a
- * regular file nor a block device, -ENODATA for an empty one, -ERANGE when
- * start + length lies past its end, -E2BIG for an unknown option, any errno
- * of open. The message names the path. Any thread. Since 0.1. */
+/* The file at `path`. Neither its data nor its holes may change while it is
+ * open. A read that the file can no longer satisfy (it shrank) fails with
+ * -ENODATA, never with zeros. -EISDIR for a directory, -EINVAL for what is
+ * neither a regular file nor a block device, for no path and for an unknown
+ * flag, -ENODATA for an empty file, -ERANGE when start + length lies past its
+ * end, -E2BIG for an unknown option, -EOPNOTSUPP or -EINVAL where the file
+ * system has no O_DIRECT, -ENOMEM, any errno of open. The message names the
+ * path. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_file_open(const char *path, const struct lazymem_file_options *options,
 				     struct lazymem_backing **ret_backing);
 
-/* The same for an open descriptor (duplicated, and read with pread: its
- * offset does not matter). `name` is for messages. LAZYMEM_FILE_DIRECT opens
- * the file again through /proc/self/fd. -EBADF. Any thread. Since 0.1. */
+/* The same for a descriptor that is open for reading, and stays the caller's.
+ * The file is opened again through /proc/self/fd, or, where that is refused
+ * and LAZYMEM_FILE_DIRECT is not asked for, the descriptor is duplicated; its
+ * offset does not matter and is the same afterwards. `name` is for messages
+ * (NULL: "unnamed"). -EBADF, -EMFILE. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_file_from_fd(int fd, const char *name,
 					const struct lazymem_file_options *options,
 					struct lazymem_backing **ret_backing);

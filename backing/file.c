@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * file.c - opens a regular file or a block device as a backing object.
+ *
+ * The object has an open file description of its own wherever it may: that of
+ * the caller has an offset, which looking for holes moves, and status flags,
+ * O_NONBLOCK and O_DIRECT among them, which change what a read does. It is
+ * opened again through /proc/self/fd; where that is refused (no /proc, no
+ * permission any more) the descriptor is duplicated, and its offset put back.
+ *
+ * What it is, is asked before anything is opened again: opening a FIFO can
+ * block and opening a device can do anything.
+ */
+#include <lazymem/file.h>
+
+#include "backing/file_object.h"
+#include "core/checked.h"
+#include "core/error.h"
+#include "core/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KNOWN_FLAGS (LAZYMEM_FILE_DIRECT | LAZYMEM_FILE_NO_HOLES)
+
+/* Of direct reads where nobody says: no disk in use has larger blocks. */
+#define DEFAULT_ALIGNMENT 4096
+
+static int copy_options(const struct lazymem_file_options *options, const char *name,
+			struct lazymem_file_options *ret_known)
+{
+	int error = lm_options_copy(options, ret_known, sizeof(*ret_known),
+				    "struct lazymem_file_options");
+
+	if (error != 0)
+		return error;
+	if ((ret_known->flags & ~KNOWN_FLAGS) != 0)
+		return lm_error(-EINVAL, "%s: unknown flag in %#x", name, ret_known->flags);
+	return 0;
+}
+
+/* The kind and length of the file; refuses what cannot be guest memory. */
+static int measure(int fd, const char *name, bool *ret_is_regular, uint64_t *ret_size)
+{
+	struct stat status;
+	uint64_t size;
+
+	if (fstat(fd, &status) != 0)
+		return lm_error_errno(-errno, "cannot look at %s", name);
+	if (S_ISDIR(status.st_mode))
+		return lm_error(-EISDIR, "%s is a directory", name);
+	if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+		return lm_error(-EINVAL, "%s is neither a regular file nor a block device", name);
+	size = (uint64_t)status.st_size;
+	if (S_ISBLK(status.st_mode) && ioctl(fd, BLKGETSIZE64, &size) != 0)
+		return lm_error_errno(-errno, "cannot tell the size of %s", name);
+	if (size == 0)
+		return lm_error(-ENODATA, "%s is empty", name);
+	*ret_is_regular = S_ISREG(status.st_mode);
+	*ret_size = size;
+	return 0;
+}
+
+/* The bytes of the file that are the object. */
+static int choose_window(const struct lazymem_file_options *options, const char *name,
+			 uint64_t size, uint64_t *ret_length)
+{
+	if (options->start >= size)
+		return lm_error(-ERANGE, "%s has %" PRIu64 " bytes, too few to begin at %" PRIu64,
+				name, size, options->start);
+	if (!lm_fits(options->start, options->length, size))
+		return lm_error(-ERANGE,
+				"%s has %" PRIu64 " bytes, too few for %" PRIu64 " from %" PRIu64
+				" on",
+				name, size, options->length, options->start);
+	*ret_length = options->length != 0 ? options->length : size - options->start;
+	return 0;
+}
+
+static int open_again(int fd, int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC | flags);
+}
+
+static int sector_size(int fd)
+{
+	int size;
+
+	return ioctl(fd, BLKSSZGET, &size) == 0 && size > 0 ? size : DEFAULT_ALIGNMENT;
+}
+
+/* What O_DIRECT wants aligned, and how far. -EOPNOTSUPP when the file system
+ * would read this file through its cache all the same. */
+static int find_alignment(struct lm_file *file, const char *name, bool is_regular)
+{
+	file->memory_alignment = DEFAULT_ALIGNMENT;
+	file->offset_alignment = DEFAULT_ALIGNMENT;
+#ifdef STATX_DIOALIGN
+	struct statx status;
+
+	if (statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+	    (status.stx_mask & STATX_DIOALIGN) != 0) {
+		if (!lm_is_power_of_two(status.stx_dio_mem_align) ||
+		    !lm_is_power_of_two(status.stx_dio_offset_align))
+			return lm_error(-EOPNOTSUPP, "%s cannot be read with O_DIRECT", name);
+		file->memory_alignment = status.stx_dio_mem_align;
+		file->offset_alignment = status.stx_dio_offset_align;
+		return 0;
+	}
+#endif
+	if (!is_regular) {
+		file->offset_alignment = (uint64_t)sector_size(file->direct_fd);
+		file->memory_alignment = file->offset_alignment;
+	}
+	return 0;
+}
+
+static int open_direct(struct lm_file *file, const char *name, bool is_regular)
+{
+	file->direct_fd = open_again(file->fd, O_DIRECT);
+	if (file->direct_fd < 0)
+		return lm_error_errno(-errno, "cannot open %s with O_DIRECT", name);
+	return find_alignment(file, name, is_regular);
+}
+
+/* Build the extent map. The file is measured again after it: past the end of
+ * one that shrank meanwhile there are no holes, but bytes that were lost. */
+static int find_holes(struct lm_file *file, const char *name, uint64_t length)
+{
+	const off_t position = lseek(file->fd, 0, SEEK_CUR);
+	bool is_regular;
+	uint64_t size;
+	int error;
+
+	lm_extent_map_init(&file->extents, length, LM_EXTENT_LIMIT);
+	file->has_extents = true;
+	error = lm_extent_map_scan(&file->extents, file->fd, file->start);
+	(void)lseek(file->fd, position, SEEK_SET);
+	if (error != 0)
+		return error;
+	error = measure(file->fd, name, &is_regular, &size);
+	if (error != 0)
+		return error;
+	if (!lm_fits(file->start, length, size))
+		return lm_error(-ENODATA, "%s shrank to %" PRIu64 " bytes while it was opened",
+				name, size);
+	return 0;
+}
+
+static int file_extent(void *object, uint64_t offset, uint64_t length,
+		       struct lazymem_extent *ret_extent)
+{
+	const struct lm_file *file = object;
+
+	if (file->has_extents)
+		lm_extent_map_find(&file->extents, offset, length, ret_extent);
+	else
+		*ret_extent = (struct lazymem_extent){offset, length, LAZYMEM_EXTENT_DATA};
+	return 0;
+}
+
+static void file_close(void *object)
+{
+	struct lm_file *file = object;
+
+	close(file->fd);
+	if (file->direct_fd >= 0)
+		close(file->direct_fd);
+	lm_extent_map_destroy(&file->extents);
+	free(file);
+}
+
+static const struct lazymem_backing_operations operations = {
+	.size = sizeof(operations),
+	.read = lm_file_read,
+	.extent = file_extent,
+	.close = file_close,
+};
+
+/* Make the object of a descriptor, which is the object's own from now on. */
+static int create(int fd, const char *name, const struct lazymem_file_options *options,
+		  struct lazymem_backing **ret_backing)
+{
+	struct lm_file *file = calloc(1, sizeof(*file));
+	uint64_t size, length = 0;
+	bool is_regular;
+	int error;
+
+	if (file == NULL) {
+		close(fd);
+		return lm_error(-ENOMEM, "no memory for %s", name);
+	}
+	file->fd = fd;
+	file->direct_fd = -1;
+	file->start = options->start;
+	error = measure(fd, name, &is_regular, &size);
+	if (error == 0)
+		error = choose_window(options, name, size, &length);
+	if (error == 0 && (options->flags & LAZYMEM_FILE_DIRECT) != 0)
+		error = open_direct(file, name, is_regular);
+	if (error == 0 && is_regular && (options->flags & LAZYMEM_FILE_NO_HOLES) == 0)
+		error = find_holes(file, name, length);
+	if (error == 0)
+		error = lazymem_backing_create(&operations, file, length, name, ret_backing);
+	if (error != 0)
+		file_close(file);
+	return error;
+}
+
+int lazymem_file_open(const char *path, const struct lazymem_file_options *options,
+		      struct lazymem_backing **ret_backing)
+{
+	struct lazymem_file_options known;
+	int error, fd;
+
+	if (path == NULL)
+		return lm_error(-EINVAL, "no path of a file");
+	error = copy_options(options, path, &known);
+	if (error != 0)
+		return error;
+	/* not to wait for the writer of a FIFO; regular files must not keep the flag */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return lm_error_errno(-errno, "cannot open %s", path);
+	if (fcntl(fd, F_SETFL, 0) != 0) {
+		error = lm_error_errno(-errno, "cannot open %s", path);
+		close(fd);
+		return error;
+	}
+	return create(fd, path, &known, ret_backing);
+}
+
+/* Is fd open, and for reading? */
+static int check_descriptor(int fd, const char *name)
+{
+	const int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return lm_error(-EBADF, "%s: descriptor %d is not open", name, fd);
+	if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY)
+		return lm_error(-EBADF, "%s: descriptor %d is not open for reading", name, fd);
+	return 0;
+}
+
+int lazymem_file_from_fd(int fd, const char *name, const struct lazymem_file_options *options,
+			 struct lazymem_backing **ret_backing)
+{
+	struct lazymem_file_options known;
+	bool is_regular;
+	uint64_t size;
+	int error, own;
+
+	if (name == NULL)
+		name = "unnamed";
+	error = copy_options(options, name, &known);
+	if (error == 0)
+		error = check_descriptor(fd, name);
+	if (error == 0)
+		error = measure(fd, name, &is_regular, &size);
+	if (error != 0)
+		return error;
+	own = open_again(fd, 0);
+	if (own < 0)
+		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return lm_error_errno(-errno, "%s: cannot duplicate descriptor %d", name, fd);
+	return create(own, name, &known, ret_backing);
+}
