@@ -4,7 +4,9 @@
  * one and delay, fail, shorten or record its reads. They nest in any order and
  * pass extents through.
  *
- * A wrapper takes a reference to what it wraps.
+ * A wrapper takes a reference to what it wraps, and is as long. What is held
+ * up, failed or recorded are reads: where the extents of the inner object
+ * answer for holes, nobody reads.
  */
 #ifndef LAZYMEM_INJECT_H
 #define LAZYMEM_INJECT_H
@@ -23,22 +25,24 @@ struct lazymem_inject_range {
 };
 
 /* Delay: reads that overlap `range` complete at least `nanoseconds` after
- * they were submitted; others are not held up. -ENOMEM, or what starting its thread
- * answered. Any thread. Since 0.1. */
+ * they were submitted, mostly on a thread of the object; others are not held
+ * up. -EINVAL without inner, -ENOMEM, or what starting its thread answered.
+ * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_inject_delay(struct lazymem_backing *inner,
 					struct lazymem_inject_range range, uint64_t nanoseconds,
 					struct lazymem_backing **ret_backing);
 
 /* Fail: the first `count` reads that overlap `range` complete with `error`, a
- * negative errno value, without reading; UINT64_MAX: all of them. -EINVAL when error is not negative,
- * -ENOMEM. Any thread. Since 0.1. */
+ * negative errno value, without reading; UINT64_MAX: all of them. -EINVAL when
+ * error is not negative or without inner, -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_inject_fail(struct lazymem_backing *inner,
 				       struct lazymem_inject_range range, int error, uint64_t count,
 				       struct lazymem_backing **ret_backing);
 
 /* Shorten: the first `count` reads that overlap `range` deliver only their
  * first half, overwrite nothing of the rest, and complete with -ENODATA, as a
- * source that ends early does. -ENOMEM. Any thread. Since 0.1. */
+ * source that ends early does; UINT64_MAX: all of them. -EINVAL without inner,
+ * -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_inject_shorten(struct lazymem_backing *inner,
 					  struct lazymem_inject_range range, uint64_t count,
 					  struct lazymem_backing **ret_backing);
@@ -53,8 +57,8 @@ struct lazymem_inject_read {
 };
 
 /* Record: `observe` is called after each read has ended and before its
- * completion, on the thread that completes it. -EINVAL without observe,
- * -ENOMEM. Any thread. Since 0.1. */
+ * completion, on the thread that completes it, on several at once if they do.
+ * -EINVAL without observe or inner, -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_inject_record(struct lazymem_backing *inner,
 					 void (*observe)(void *context,
 							 const struct lazymem_inject_read *read),

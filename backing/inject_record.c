@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inject_record.c - a backing object that tells of every read.
+ */
+#include <lazymem/inject.h>
+
+#include "backing/wrapper.h"
+#include "core/error.h"
+
+#include <errno.h>
+
+struct record {
+	struct lm_wrapper wrapper;
+	void (*observe)(void *context, const struct lazymem_inject_read *read);
+	void *context;
+};
+
+static void tell(struct lazymem_read *read, int error)
+{
+	struct lm_child *child = read->context;
+	const struct record *record = (const struct record *)child->wrapper;
+	const struct lazymem_inject_read told = {.offset = read->offset,
+						 .length = read->length,
+						 .submitted_ns = child->submitted_ns,
+						 .completed_ns = lm_wrapper_now_ns(),
+						 .error = error};
+
+	record->observe(record->context, &told);
+	lm_wrapper_complete(child, error);
+}
+
+static void record_read(void *object, struct lazymem_read *read)
+{
+	struct record *record = object;
+	struct lm_child *child = lm_wrapper_child(&record->wrapper, read, read->length, tell);
+
+	if (child != NULL)
+		lm_wrapper_forward(child);
+}
+
+static const struct lazymem_backing_operations operations = {
+	.size = sizeof(operations),
+	.read = record_read,
+	.extent = lm_wrapper_extent,
+	.close = lm_wrapper_close,
+};
+
+int lazymem_inject_record(struct lazymem_backing *inner,
+			  void (*observe)(void *context, const struct lazymem_inject_read *read),
+			  void *context, struct lazymem_backing **ret_backing)
+{
+	const struct lazymem_inject_range all = {0, 0};
+	struct record *record;
+	int error;
+
+	if (observe == NULL)
+		return lm_error(-EINVAL, "no function to tell of reads");
+	record = lm_wrapper_create(sizeof(*record), inner, all, &error);
+	if (record == NULL)
+		return error;
+	record->observe = observe;
+	record->context = context;
+	error = lm_wrapper_publish(&record->wrapper, &operations, "recorded", ret_backing);
+	if (error != 0)
+		lm_wrapper_destroy(&record->wrapper);
+	return error;
+}

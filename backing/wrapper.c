@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wrapper.c - the common part of the objects that wrap another one.
+ *
+ * A read belongs to one object, so a wrapper forwards a child read of its own
+ * for each outer one. Children are kept for the next read once they are over;
+ * they are freed with the wrapper. That costs a lock and, at first, an
+ * allocation for each read: wrappers are there for tests.
+ *
+ * A child goes back to the spare ones before its outer read completes, because
+ * that completion may drop the last reference to the wrapper.
+ */
+#include "backing/wrapper.h"
+
+#include "core/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+void *lm_wrapper_create(size_t size, struct lazymem_backing *inner,
+			struct lazymem_inject_range range, int *ret_error)
+{
+	struct lm_wrapper *wrapper;
+
+	if (inner == NULL) {
+		*ret_error = lm_error(-EINVAL, "no backing object to wrap");
+		return NULL;
+	}
+	wrapper = calloc(1, size);
+	if (wrapper == NULL) {
+		*ret_error = lm_error(-ENOMEM, "no memory to wrap %s", lazymem_backing_name(inner));
+		return NULL;
+	}
+	wrapper->inner = lazymem_backing_ref(inner);
+	wrapper->range = range;
+	pthread_mutex_init(&wrapper->lock, NULL);
+	return wrapper;
+}
+
+void lm_wrapper_destroy(struct lm_wrapper *wrapper)
+{
+	lazymem_backing_unref(wrapper->inner);
+	while (wrapper->spare != NULL) {
+		struct lm_child *child = wrapper->spare;
+
+		wrapper->spare = child->next;
+		free(child);
+	}
+	pthread_mutex_destroy(&wrapper->lock);
+	free(wrapper);
+}
+
+int lm_wrapper_publish(struct lm_wrapper *wrapper,
+		       const struct lazymem_backing_operations *operations, const char *adjective,
+		       struct lazymem_backing **ret_backing)
+{
+	char *name;
+	int error;
+
+	if (asprintf(&name, "%s (%s)", lazymem_backing_name(wrapper->inner), adjective) < 0)
+		return lm_error(-ENOMEM, "no memory to wrap %s",
+				lazymem_backing_name(wrapper->inner));
+	error = lazymem_backing_create(operations, wrapper, lazymem_backing_length(wrapper->inner),
+				       name, ret_backing);
+	free(name);
+	return error;
+}
+
+bool lm_wrapper_hits(const struct lm_wrapper *wrapper, const struct lazymem_read *read)
+{
+	const struct lazymem_inject_range *range = &wrapper->range;
+
+	if (range->length == 0)
+		return true;
+	if (read->offset < range->start)
+		return range->start - read->offset < read->length;
+	return read->offset - range->start < range->length;
+}
+
+bool lm_wrapper_take(_Atomic uint64_t *count)
+{
+	uint64_t left = atomic_load(count);
+
+	do {
+		if (left == 0)
+			return false;
+		if (left == UINT64_MAX)
+			return true;
+	} while (!atomic_compare_exchange_weak(count, &left, left - 1));
+	return true;
+}
+
+static struct lm_child *take_spare(struct lm_wrapper *wrapper)
+{
+	struct lm_child *child;
+
+	pthread_mutex_lock(&wrapper->lock);
+	child = wrapper->spare;
+	if (child != NULL)
+		wrapper->spare = child->next;
+	pthread_mutex_unlock(&wrapper->lock);
+	return child != NULL ? child : malloc(sizeof(*child));
+}
+
+static void give_back(struct lm_child *child)
+{
+	struct lm_wrapper *wrapper = child->wrapper;
+
+	pthread_mutex_lock(&wrapper->lock);
+	child->next = wrapper->spare;
+	wrapper->spare = child;
+	pthread_mutex_unlock(&wrapper->lock);
+}
+
+struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_read *outer,
+				  size_t length, lazymem_read_completion complete)
+{
+	struct lm_child *child = take_spare(wrapper);
+
+	if (child == NULL) {
+		lazymem_read_complete(outer, -ENOMEM);
+		return NULL;
+	}
+	child->read = (struct lazymem_read){.offset = outer->offset,
+					    .length = length,
+					    .buffer = outer->buffer,
+					    .complete = complete,
+					    .context = child,
+					    .queue = outer->queue};
+	child->outer = outer;
+	child->wrapper = wrapper;
+	child->submitted_ns = lm_wrapper_now_ns();
+	return child;
+}
+
+void lm_wrapper_forward(struct lm_child *child)
+{
+	lazymem_backing_submit(child->wrapper->inner, &child->read);
+}
+
+void lm_wrapper_complete(struct lm_child *child, int error)
+{
+	struct lazymem_read *outer = child->outer;
+
+	give_back(child);
+	lazymem_read_complete(outer, error);
+}
+
+static void pass_on(struct lazymem_read *read, int error)
+{
+	lm_wrapper_complete(read->context, error);
+}
+
+void lm_wrapper_pass(struct lm_wrapper *wrapper, struct lazymem_read *outer)
+{
+	struct lm_child *child = lm_wrapper_child(wrapper, outer, outer->length, pass_on);
+
+	if (child != NULL)
+		lm_wrapper_forward(child);
+}
+
+int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
+		      struct lazymem_extent *ret_extent)
+{
+	const struct lm_wrapper *wrapper = object;
+
+	return lazymem_backing_extent(wrapper->inner, offset, length, ret_extent);
+}
+
+void lm_wrapper_close(void *object)
+{
+	lm_wrapper_destroy(object);
+}
+
+uint64_t lm_wrapper_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}

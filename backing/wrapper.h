@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wrapper.h - what the wrappers of inject.h have in common: the object inside,
+ * the range that is hit, and a child read for each read that they forward.
+ *
+ * An object of a wrapper begins with its struct lm_wrapper.
+ */
+#ifndef LM_WRAPPER_H
+#define LM_WRAPPER_H
+
+#include <lazymem/backing.h>
+#include <lazymem/inject.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lm_child;
+
+struct lm_wrapper {
+	struct lazymem_backing *inner; /* a reference */
+	struct lazymem_inject_range range;
+	pthread_mutex_t lock; /* of spare */
+	struct lm_child *spare;
+};
+
+/* The read of the inner object on behalf of an outer one. */
+struct lm_child {
+	struct lazymem_read read; /* its context is the child */
+	struct lazymem_read *outer;
+	struct lm_wrapper *wrapper;
+	struct lm_child *next, *previous; /* in a list of the wrapper's choice */
+	uint64_t submitted_ns;            /* CLOCK_MONOTONIC */
+	uint64_t due_ns;                  /* of delay */
+	int error;                        /* of the read, kept until it is passed on */
+};
+
+/* A wrapper of `size` bytes, zeroed, that holds a reference to inner. NULL,
+ * with ret_error set, on failure. */
+void *lm_wrapper_create(size_t size, struct lazymem_backing *inner,
+			struct lazymem_inject_range range, int *ret_error);
+void lm_wrapper_destroy(struct lm_wrapper *wrapper);
+
+/* The backing object of a wrapper, named "inner's name (adjective)". On
+ * failure the wrapper is left as it is. */
+int lm_wrapper_publish(struct lm_wrapper *wrapper,
+		       const struct lazymem_backing_operations *operations, const char *adjective,
+		       struct lazymem_backing **ret_backing);
+
+/* Does a read overlap the range? */
+bool lm_wrapper_hits(const struct lm_wrapper *wrapper, const struct lazymem_read *read);
+
+/* Take one from a count of hits; false when none is left. UINT64_MAX is endless. */
+bool lm_wrapper_take(_Atomic uint64_t *count);
+
+/* A child for the first `length` bytes of outer, which ends in `complete`.
+ * NULL when there is no memory: outer has then completed with -ENOMEM. */
+struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_read *outer,
+				  size_t length, lazymem_read_completion complete);
+
+/* Submit a child to the inner object. */
+void lm_wrapper_forward(struct lm_child *child);
+
+/* Give the child back and complete its outer read. The wrapper may be gone afterwards. */
+void lm_wrapper_complete(struct lm_child *child, int error);
+
+/* Forward a read as it is and pass on how it ends. */
+void lm_wrapper_pass(struct lm_wrapper *wrapper, struct lazymem_read *outer);
+
+/* The extent and the close operation of a wrapper with nothing of its own. */
+int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
+		      struct lazymem_extent *ret_extent);
+void lm_wrapper_close(void *object);
+
+uint64_t lm_wrapper_now_ns(void);
+
+#endif
