@@ -4,9 +4,10 @@
  * mapping without knowing whether somebody serves its faults.
  *
  * A mapping starts with the plain table (mapping_plain.c). Attaching replaces
- * it, letting go puts the plain one back. lm_mapping_attach waits until every
- * call through the old table has returned, so the state behind a table may be
- * freed after it was replaced.
+ * it, letting go puts the plain one back. Both wait until every call through
+ * the old table has returned, so the state behind a table may be freed after
+ * it was replaced. An operation therefore must not call lazymem_mapping_* for
+ * its own mapping; to forward, it calls lm_mapping_plain.
  */
 #ifndef LM_MAPPING_OPERATIONS_H
 #define LM_MAPPING_OPERATIONS_H
@@ -33,13 +34,15 @@ int lm_mapping_attach(struct lazymem_mapping *mapping,
 /* Put the plain table back; returns when no call through the other one runs. */
 void lm_mapping_detach(struct lazymem_mapping *mapping);
 
-/* Was LAZYMEM_MAPPING_HUGEPAGES or lazymem_mapping_use_hugepages effective? */
+/* Was LAZYMEM_MAPPING_HUGEPAGES or lazymem_mapping_use_hugepages effective? Not
+ * so below 2 MiB, nor for hugetlb memory, which needs no advice. */
 bool lm_mapping_wants_hugepages(const struct lazymem_mapping *mapping);
 
 /* Is MADV_DONTFORK in force by the owner's wish? */
 bool lm_mapping_is_dontfork(const struct lazymem_mapping *mapping);
 
-/* Is the memory shared (memfd, hugetlb, adopted with a descriptor)? */
+/* Is the memory shared (memfd, hugetlb, a shared file, adopted with a
+ * descriptor)? */
 bool lm_mapping_is_shared(const struct lazymem_mapping *mapping);
 
 /* Is it a mapping of a regular file or block device, adopted ones included? */

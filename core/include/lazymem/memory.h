@@ -77,16 +77,20 @@ LAZYMEM_PUBLIC int lazymem_mapping_create_hugetlb(size_t length, size_t page_siz
  * shared or private. fd is duplicated, and must be open for what `protection`
  * asks. offset and length are multiples of the base page size; a range past the end of
  * the file is refused with -ERANGE (the last page may be partial). -EBADF,
- * -EACCES, -EISDIR. Any thread. Since 0.1. */
+ * -EACCES, -EISDIR; -EINVAL for hugetlbfs: map that and adopt the mapping. Any
+ * thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_mapping_create_file(int fd, uint64_t offset, size_t length, bool shared,
 					       const struct lazymem_mapping_options *options,
 					       struct lazymem_mapping **ret_mapping);
 
 /* Memory that the caller mapped and will unmap, after the last reference is
- * gone. `fd` is the file mapped there (duplicated; shared memfd, hugetlbfs or regular file;
- * `fd_offset` bytes into it), or -1 for private anonymous memory. host, length
- * and fd_offset are multiples of the page size, which is that of fd's file system. Of
- * the options only flags and name count. Any thread. Since 0.1. */
+ * gone. `fd` is the file mapped there (duplicated; shared memfd, hugetlbfs or
+ * regular file; `fd_offset` bytes into it), or -1 for private anonymous memory.
+ * host, length and fd_offset are multiples of the page size, which is that of
+ * fd's file system. It is taken to be readable and writable. Of the options
+ * only flags and name count. -EINVAL, -E2BIG, -ENOMEM, -EBADF, -EISDIR; -EFAULT
+ * when the host range is not all mapped, -ERANGE when it goes past the end of
+ * the file. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_mapping_adopt(void *host, size_t length, int fd, uint64_t fd_offset,
 					 const struct lazymem_mapping_options *options,
 					 struct lazymem_mapping **ret_mapping);
@@ -113,8 +117,9 @@ LAZYMEM_PUBLIC int lazymem_mapping_fd(const struct lazymem_mapping *mapping, int
 
 /* Advise huge pages. Below 2 MiB: success, and nothing is done. Else
  * MADV_HUGEPAGE over the whole mapping; hugetlb memory has them anyway. A
- * lazily filled region of an advised mapping ends up in huge pages. Any
- * thread. Since 0.1. */
+ * lazily filled region of an advised mapping ends up in huge pages.
+ * -EOPNOTSUPP where the kernel has no transparent huge pages. Any thread.
+ * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_mapping_use_hugepages(struct lazymem_mapping *mapping);
 
 /* Keep the mapping out of children made by fork (MADV_DONTFORK). Any thread.
@@ -175,8 +180,8 @@ LAZYMEM_PUBLIC uint64_t lazymem_region_backing_offset(const struct lazymem_regio
 
 /* Eager: read the whole region from its backing object into its memory now.
  * Holes are skipped, so the memory must be fresh. -ENOENT without a backing
- * object, -EBUSY while a handler serves the region, else what the backing
- * object answered. Any thread. Since 0.1. */
+ * object, -EACCES without write permission, -EBUSY while a handler serves the
+ * region, else what the backing object answered. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_region_load(struct lazymem_region *region);
 
 /* ---- guest memory -------------------------------------------------------- */
@@ -184,8 +189,9 @@ LAZYMEM_PUBLIC int lazymem_region_load(struct lazymem_region *region);
 struct lazymem_memory;
 
 /* Guest memory of `count` regions in any order; references are taken. Refused
- * with both culprits named: -EEXIST when two overlap or share a mapping; -EINVAL for no
- * regions at all. Any thread. Since 0.1. */
+ * with both culprits named, by their places in `regions`: -EEXIST when two
+ * overlap or share host memory; -EINVAL for no regions at all, or a NULL among
+ * them; -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_memory_create(struct lazymem_region *const *regions, size_t count,
 					 struct lazymem_memory **ret_memory);
 
@@ -238,7 +244,8 @@ LAZYMEM_PUBLIC int lazymem_memory_iovecs(const struct lazymem_memory *memory,
 
 /* Copy bytes out of and into guest memory, across adjacent regions. Nothing is
  * copied unless all of the range is there: -EFAULT, -EOVERFLOW. A length of
- * zero succeeds inside a region. Blocks while lazy pages arrive; a poisoned page raises SIGBUS. Any
+ * zero succeeds inside a region. -EACCES where the mapping's protection forbids
+ * it. Blocks while lazy pages arrive; a poisoned page raises SIGBUS. Any
  * thread that serves no faults. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_memory_read(const struct lazymem_memory *memory,
 				       lazymem_guest_address address, void *buffer, size_t length);
@@ -248,8 +255,8 @@ LAZYMEM_PUBLIC int lazymem_memory_write(const struct lazymem_memory *memory,
 
 /* One little-endian value. A naturally aligned one is loaded with acquire
  * and stored with release semantics, in one access; any other byte by byte,
- * across adjacent regions. -EFAULT, -EOVERFLOW. Threads as for read and write.
- * Since 0.1. */
+ * across adjacent regions. -EFAULT, -EOVERFLOW, -EACCES. Threads as for read
+ * and write. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_memory_load_u8(const struct lazymem_memory *memory,
 					  lazymem_guest_address address, uint8_t *ret_value);
 LAZYMEM_PUBLIC int lazymem_memory_load_u16(const struct lazymem_memory *memory,
@@ -316,8 +323,8 @@ LAZYMEM_PUBLIC struct lazymem_memory *lazymem_memory_slot_get(struct lazymem_mem
 LAZYMEM_PUBLIC void lazymem_memory_slot_swap(struct lazymem_memory_slot *slot,
 					     struct lazymem_memory *next);
 
-/* Drop the slot and its reference. The owner, when no other thread uses the
- * slot any more. Since 0.1. */
+/* Drop the slot and its reference. NULL is allowed. The owner, when no other
+ * thread uses the slot any more. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_memory_slot_destroy(struct lazymem_memory_slot *slot);
 
 #ifdef __cplusplus

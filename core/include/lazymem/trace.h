@@ -21,8 +21,8 @@ struct lazymem_guest_range {
 	uint64_t length;
 };
 
-/* An empty trace in pages of `page_size` bytes (a power of two, at least
- * 4096). -EINVAL, -ENOMEM. Any thread. Since 0.1. */
+/* An empty trace in pages of `page_size` bytes (a power of two from 4096 to
+ * 1 GiB). -EINVAL, -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_trace_create(size_t page_size, struct lazymem_trace **ret_trace);
 
 /* Free. NULL is allowed. The owner. Since 0.1. */
