@@ -192,6 +192,11 @@ int report_plot_check(const char *directory)
 	char *path;
 	int result;
 
+	if (run_gnuplot(".", "--version") != 0) {
+		complain("--plot needs gnuplot, which cannot be run: install it, "
+			 "or leave --plot out");
+		return -1;
+	}
 	if (mkdir(directory, 0777) != 0 && errno != EEXIST) {
 		complain("--plot %s cannot be made: %s", directory, strerror(errno));
 		return -1;
@@ -204,12 +209,7 @@ int report_plot_check(const char *directory)
 		return -1;
 	result = writable_check("--plot", path);
 	free(path);
-	if (result != 0)
-		return -1;
-	if (run_gnuplot(directory, "--version") == 0)
-		return 0;
-	complain("--plot needs gnuplot, which cannot be run: install it, or leave --plot out");
-	return -1;
+	return result;
 }
 
 int report_plot(const struct report *report, const char *directory)
