@@ -152,7 +152,8 @@ static int check_file(const struct image *image)
 		return -1;
 	}
 	if ((uint64_t)status.st_size < image->length) {
-		complain("image %s is too short: it has %llu bytes, the workload needs %llu",
+		complain("image %s is too short: it has %llu bytes, the workload needs %llu "
+			 "(see --memory)",
 			 image->name, (unsigned long long)status.st_size,
 			 (unsigned long long)image->length);
 		return -1;
