@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <stdio.h>
+
+static const char head[] =
+	"usage: uffdbench [--memory SIZE] [--workload NAME] [--source cached|cold] [--threads N]\n"
+	"                 [--pin same|other|none] [--write] [--repeat N] [--json FILE]\n"
+	"                 [--plot DIR] [--directory DIR] [--image FILE] [ENGINE...]\n"
+	"       uffdbench --make-image FILE [--memory SIZE] [--workload NAME]\n"
+	"\n"
+	"Measure ways to fill guest memory when it is first touched, side by side.\n"
+	"\n"
+	"  --memory SIZE       guest memory: bytes, or a number with K, M or G\n"
+	"                      (default: the workload's own)\n"
+	"  --workload NAME     random (default), sequential, stride, sparse, post-restore, mixed,\n"
+	"                      trace:FILE, functions (all ten), or one of\n"
+	"                     ";
+
+static const char tail[] =
+	"  --source WHERE      cached (default) or cold: is the image in the page cache?\n"
+	"  --threads N         threads that touch (default 1)\n"
+	"  --pin WHERE         toucher and handler on the same CPU, the handler on another one,\n"
+	"                      or none (default)\n"
+	"  --write             store into each page instead of loading from it\n"
+	"  --repeat N          runs of each engine, interleaved (default 3)\n"
+	"  --json FILE         write every run to FILE\n"
+	"  --plot DIR          draw DIR/cdf.svg and DIR/totals.svg (needs gnuplot)\n"
+	"  --directory DIR     where the image is made (default: TMPDIR or /var/tmp; with\n"
+	"                      --image: beside it)\n"
+	"  --image FILE        use this image, made by --make-image for the same workload\n"
+	"  --make-image FILE   make an image, keep it, and do nothing else\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit status: 0 success; 1 a run, a proof, a check or a file failed; 2 wrong command\n"
+	"line; 77 no permission for userfaultfd. See uffdbench(1).\n";
+
+void options_help(void)
+{
+	fputs(head, stdout);
+	for (size_t i = 0; functions_name(i) != NULL; i++)
+		printf("%s %s", i == 5 ? "\n                     " : "", functions_name(i));
+	printf("\n%s\nEngines (* by default):\n", tail);
+	for (size_t i = 0; engine_at(i) != NULL; i++)
+		printf("%s %-15s %s\n", engine_is_default(engine_at(i)) ? "*" : " ",
+		       engine_at(i)->name, engine_at(i)->summary);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+#include "complain.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <lazymem/common.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMORY_LIMIT (1ull << 40)
+#define THREADS_LIMIT 1024u
+#define REPEAT_LIMIT 10000u
+
+enum {
+	OPTION_MEMORY = 256,
+	OPTION_WORKLOAD,
+	OPTION_SOURCE,
+	OPTION_THREADS,
+	OPTION_PIN,
+	OPTION_WRITE,
+	OPTION_REPEAT,
+	OPTION_JSON,
+	OPTION_PLOT,
+	OPTION_DIRECTORY,
+	OPTION_IMAGE,
+	OPTION_MAKE_IMAGE,
+	OPTION_HELP,
+	OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+	{"memory", required_argument, NULL, OPTION_MEMORY},
+	{"workload", required_argument, NULL, OPTION_WORKLOAD},
+	{"source", required_argument, NULL, OPTION_SOURCE},
+	{"threads", required_argument, NULL, OPTION_THREADS},
+	{"pin", required_argument, NULL, OPTION_PIN},
+	{"write", no_argument, NULL, OPTION_WRITE},
+	{"repeat", required_argument, NULL, OPTION_REPEAT},
+	{"json", required_argument, NULL, OPTION_JSON},
+	{"plot", required_argument, NULL, OPTION_PLOT},
+	{"directory", required_argument, NULL, OPTION_DIRECTORY},
+	{"image", required_argument, NULL, OPTION_IMAGE},
+	{"make-image", required_argument, NULL, OPTION_MAKE_IMAGE},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+#define REFUSE(...)                                                                                \
+	do {                                                                                       \
+		complain(__VA_ARGS__);                                                             \
+		exit(EXIT_USAGE);                                                                  \
+	} while (0)
+
+static unsigned suffix_shift(const char *suffix)
+{
+	static const char letters[] = "KMG";
+	const char *letter = suffix[0] != '\0' ? strchr(letters, suffix[0]) : NULL;
+
+	if (suffix[0] == '\0')
+		return 0;
+	if (letter == NULL || suffix[1] != '\0')
+		return 64;
+	return 10u * (unsigned)(letter - letters + 1);
+}
+
+static uint64_t parse_size(const char *name, const char *text)
+{
+	char *end;
+	unsigned long long number;
+	unsigned shift;
+	uint64_t size;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	shift = suffix_shift(end);
+	if (text[0] < '0' || text[0] > '9' || errno != 0 || shift == 64)
+		REFUSE("--%s %s is no size: give bytes, or a number with K, M or G", name, text);
+	size = (uint64_t)number << shift;
+	if (size >> shift != number || size > MEMORY_LIMIT)
+		REFUSE("--%s %s is too large: at most 1024G", name, text);
+	if (size == 0 || size % PAGE_BYTES != 0)
+		REFUSE("--%s %s is no positive multiple of the page size, %u", name, text,
+		       PAGE_BYTES);
+	return size;
+}
+
+static unsigned parse_count(const char *name, const char *text, unsigned limit)
+{
+	char *end;
+	unsigned long number;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number == 0 ||
+	    number > limit)
+		REFUSE("--%s %s is no number from 1 to %u", name, text, limit);
+	return (unsigned)number;
+}
+
+/* The position of `text` in `words`, which NULL ends. */
+static unsigned parse_word(const char *name, const char *text, const char *const *words)
+{
+	for (unsigned i = 0; words[i] != NULL; i++) {
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	}
+	REFUSE("--%s %s: unknown; see --help", name, text);
+}
+
+static const char *parse_workload(const char *text)
+{
+	if (!workload_known(text) && strcmp(text, "functions") != 0)
+		REFUSE("unknown workload %s; see --help", text);
+	return text;
+}
+
+static const char *parse_path(const char *name, const char *text)
+{
+	if (text[0] == '\0')
+		REFUSE("--%s needs a path", name);
+	return text;
+}
+
+/* One option; false when it is none of them. */
+static bool take(struct options *options, int option, const char *value)
+{
+	static const char *const sources[] = {"cached", "cold", NULL};
+	static const char *const pins[] = {"none", "same", "other", NULL};
+
+	switch (option) {
+	case OPTION_MEMORY:
+		options->memory = parse_size("memory", value);
+		return true;
+	case OPTION_WORKLOAD:
+		options->workload = parse_workload(value);
+		return true;
+	case OPTION_SOURCE:
+		options->source = (enum source)parse_word("source", value, sources);
+		return true;
+	case OPTION_THREADS:
+		options->threads = parse_count("threads", value, THREADS_LIMIT);
+		return true;
+	case OPTION_PIN:
+		options->pin = (enum pin)parse_word("pin", value, pins);
+		return true;
+	case OPTION_WRITE:
+		options->write = true;
+		return true;
+	case OPTION_REPEAT:
+		options->repeat = parse_count("repeat", value, REPEAT_LIMIT);
+		return true;
+	case OPTION_JSON:
+		options->json = parse_path("json", value);
+		return true;
+	case OPTION_PLOT:
+		options->plot = parse_path("plot", value);
+		return true;
+	case OPTION_DIRECTORY:
+		options->directory = parse_path("directory", value);
+		return true;
+	case OPTION_IMAGE:
+		options->image = parse_path("image", value);
+		return true;
+	case OPTION_MAKE_IMAGE:
+		options->make_image = parse_path("make-image", value);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void print_and_exit(int option)
+{
+	if (option == OPTION_HELP)
+		options_help();
+	else
+		printf("uffdbench %s\n", lazymem_version());
+	exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED);
+}
+
+static void add_engine(struct options *options, const struct engine *engine)
+{
+	for (unsigned i = 0; i < options->engine_count; i++) {
+		if (options->engines[i] == engine)
+			REFUSE("engine %s is named twice", engine->name);
+	}
+	options->engines[options->engine_count++] = engine;
+}
+
+static void take_engines(struct options *options, int count, char **names)
+{
+	for (int i = 0; i < count; i++) {
+		const struct engine *engine = engine_find(names[i]);
+
+		if (engine == NULL)
+			REFUSE("unknown engine %s; see --help", names[i]);
+		add_engine(options, engine);
+	}
+	if (options->engine_count > 0)
+		return;
+	for (size_t i = 0; engine_at(i) != NULL; i++) {
+		if (engine_is_default(engine_at(i)))
+			add_engine(options, engine_at(i));
+	}
+}
+
+static void check_combination(const struct options *options)
+{
+	if (options->make_image != NULL && options->image != NULL)
+		REFUSE("--make-image and --image exclude each other");
+}
+
+void options_parse(int argc, char **argv, struct options *ret_options)
+{
+	struct options options = {.workload = "random", .threads = 1, .repeat = 3};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		if (option == OPTION_HELP || option == OPTION_VERSION)
+			print_and_exit(option);
+		if (option == ':')
+			REFUSE("option %s needs a value", argv[optind - 1]);
+		if (!take(&options, option, optarg))
+			REFUSE("unknown option %s; see --help", argv[optind - 1]);
+	}
+	take_engines(&options, argc - optind, argv + optind);
+	check_combination(&options);
+	*ret_options = options;
+}
