@@ -52,8 +52,6 @@ enum operation_kind {
  * kernel has to allocate: a poll completes many times. */
 enum { COMPLETIONS_PER_ENTRY = 4 };
 
-#define NS_PER_SECOND UINT64_C(1000000000)
-
 struct lm_queue {
 	struct io_uring ring;
 	unsigned reads;               /* in flight */
@@ -64,7 +62,7 @@ struct lm_queue {
 	uint64_t wake_value; /* what the read of wake_fd delivers; unused */
 	bool wake_over;      /* that read is not in flight any more */
 	bool is_closing;
-	atomic_bool woken;
+	atomic_bool woken; /* a wake is under way */
 };
 
 /* ---- submission ---------------------------------------------------------- */
@@ -218,7 +216,7 @@ static int complete(struct lm_queue *queue, struct lm_operation *operation, int 
 		return 1;
 	case OPERATION_WAKE:
 		complete_wake(queue);
-		return 0;
+		break;
 	}
 	return 0;
 }
@@ -262,6 +260,8 @@ static int complete_ready(struct lm_queue *queue)
 }
 
 /* ---- waiting ------------------------------------------------------------- */
+
+#define NS_PER_SECOND UINT64_C(1000000000)
 
 static uint64_t now_ns(void)
 {
