@@ -32,7 +32,7 @@ for file in README.md docs/*.md; do
 done
 
 for symbol in $(declared_symbols); do
-	grep -qF "\`$symbol\`" docs/threads.md || offend "$symbol: not in docs/threads.md"
+	grep -qsF "\`$symbol\`" docs/threads.md || offend "$symbol: not in docs/threads.md"
 done
 
 # failing_symbols: the calls that can fail.
@@ -45,7 +45,7 @@ failing_symbols() {
 }
 
 for symbol in $(failing_symbols); do
-	grep -qF "\`$symbol\`" docs/errors.md || offend "$symbol: not in docs/errors.md"
+	grep -qsF "\`$symbol\`" docs/errors.md || offend "$symbol: not in docs/errors.md"
 done
 
 # A test is named as FILE:FUNCTION, FILE without its room.
