@@ -50,11 +50,8 @@ done
 
 # A test is named as FILE:FUNCTION, FILE without its room.
 while IFS=: read -r file name; do
-	path=$(find tests -name "$file")
-	if [ -z "$path" ]; then
-		offend "docs/errors.md: no such file: $file"
-	elif ! grep -qw "$name" "$path"; then
+	# Rooms may have files of the same name.
+	find tests -name "$file" -exec grep -qw "$name" {} \; -print | grep -q . ||
 		offend "docs/errors.md: no such test: $file:$name"
-	fi
 done < <(grep -oE '`[a-z0-9_]+_test\.c:[a-z0-9_]+`' docs/errors.md | tr -d '`' | sort -u)
 report
