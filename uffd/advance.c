@@ -47,7 +47,8 @@ struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachmen
 	slot->content = LM_CONTENT_BYTES;
 	slot->is_read = slot->healing = false;
 	slot->error = 0;
-	slot->attempts = slot->postponed = 0;
+	slot->attempts = slot->postponed = slot->joined = 0;
+	slot->in_use = true;
 	attachment->slots_in_use++;
 	return slot;
 }
@@ -57,12 +58,51 @@ void lm_slot_cancel(struct lm_slot *slot)
 	struct lm_worker *worker = slot->worker;
 
 	slot->attachment->slots_in_use--;
+	slot->in_use = false;
 	/* Last in, first out: the buffer used last is the one that is in the cache. */
 	lm_slot_list_prepend(slot->demand ? &worker->free_demand : &worker->free_prefetch, slot);
 }
 
+static void count_latency(struct lm_slot *slot, size_t pages, unsigned joined)
+{
+	struct lm_statistics *statistics = &slot->attachment->statistics;
+	uint64_t now;
+
+	if (pages == 0 && joined == 0)
+		return;
+	now = lm_clock_ns();
+	for (size_t i = 0; i < pages; i++)
+		lm_statistics_latency(statistics, now - slot->since);
+	for (unsigned i = 0; i < joined; i++)
+		lm_statistics_latency(statistics,
+				      now - slot->joined_since[lm_min(i, LM_SLOT_JOINED - 1)]);
+}
+
+/* Latencies before outcomes: once the outcomes add up to the faults, the
+ * histogram is complete as well. */
+static void count_end(struct lm_slot *slot)
+{
+	struct lm_statistics *statistics = &slot->attachment->statistics;
+
+	count_latency(slot, slot->demanded, slot->joined);
+	slot->ended[LM_COALESCED] += slot->joined;
+	for (int i = 0; i < LM_COUNTERS; i++) {
+		if (slot->ended[i] > 0)
+			lm_count(statistics, (enum lm_counter)i, slot->ended[i]);
+		slot->ended[i] = 0;
+	}
+}
+
+void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since)
+{
+	for (; count > 0; count--, slot->joined++)
+		if (slot->joined < LM_SLOT_JOINED)
+			slot->joined_since[slot->joined] = since;
+}
+
 void lm_slot_end(struct lm_slot *slot)
 {
+	count_end(slot);
 	if (slot->job != NULL)
 		slot->job->pieces--;
 	lm_slot_cancel(slot);
@@ -136,7 +176,8 @@ void lm_slot_give_back(struct lm_slot *slot, size_t keep)
 		lm_populate_wake(slot->attachment, region, slot->first + from, count);
 	slot->count = from;
 	if (slot->demanded > from) {
-		lm_count(&slot->attachment->statistics, LM_COALESCED, slot->demanded - from);
+		count_latency(slot, slot->demanded - from, 0);
+		slot->ended[LM_COALESCED] += slot->demanded - from;
 		slot->demanded = from;
 	}
 }
@@ -151,17 +192,6 @@ static void postpone(struct lm_slot *slot)
 		slot->due += POSTPONE_NS;
 	lm_count(&slot->attachment->statistics, LM_RETRIES, 1);
 	lm_slot_list_append(&slot->worker->delayed, slot);
-}
-
-static void count_latency(struct lm_slot *slot)
-{
-	uint64_t latency;
-
-	if (slot->demanded == 0 || slot->content == LM_CONTENT_POISON)
-		return;
-	latency = lm_clock_ns() - slot->since;
-	for (size_t i = 0; i < slot->demanded; i++)
-		lm_statistics_latency(&slot->attachment->statistics, latency);
 }
 
 void lm_slot_resume(struct lm_slot *slot)
@@ -185,7 +215,6 @@ void lm_slot_advance(struct lm_slot *slot)
 	}
 	switch (lm_populate(slot)) {
 	case LM_POPULATED:
-		count_latency(slot);
 		lm_slot_end(slot);
 		return;
 	case LM_READ_ON:

@@ -144,9 +144,13 @@ int lazymem_attachment_wait(struct lazymem_attachment *attachment, uint64_t time
 int lazymem_attachment_trace(struct lazymem_attachment *attachment,
 			     struct lazymem_trace **ret_trace)
 {
+	size_t page_size = SIZE_MAX;
+
 	if (attachment->recorder.touches == NULL)
 		return lm_error(-EINVAL, "the attachment was made without LAZYMEM_ATTACH_RECORD");
-	return lm_recorder_trace(&attachment->recorder, ret_trace);
+	for (size_t i = 0; i < attachment->region_count; i++)
+		page_size = (size_t)lm_min(page_size, attachment->regions[i].page_size);
+	return lm_recorder_trace(&attachment->recorder, page_size, ret_trace);
 }
 
 int lazymem_attachment_statistics(struct lazymem_attachment *attachment,

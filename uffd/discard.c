@@ -21,15 +21,19 @@
 size_t lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
 				    struct lm_lazy_region *region, size_t page, size_t count)
 {
-	size_t poisoned = 0;
+	size_t poisoned = 0, kept = 0;
 
-	for (size_t i = page; i < page + count; i++)
-		if (lm_page_map_get(&region->map, i) == LM_PAGE_POISONED)
-			poisoned++;
+	for (size_t i = page; i < page + count; i++) {
+		enum lm_page_state state = lm_page_map_get(&region->map, i);
+
+		poisoned += state == LM_PAGE_POISONED;
+		/* A discard of ours comes here twice: marked, then by its own event. */
+		kept += state != LM_PAGE_DISCARDED;
+	}
 	lm_page_map_discard(&region->map, page, count);
 	lm_lazy_region_break_blocks(region, page, count);
 	atomic_fetch_sub(&attachment->poisoned, poisoned);
-	lm_count(&attachment->statistics, LM_PAGES_DISCARDED, count);
+	lm_count(&attachment->statistics, LM_PAGES_DISCARDED, kept);
 	return poisoned;
 }
 

@@ -206,22 +206,20 @@ static struct step install_in_state(struct lm_slot *slot, enum lm_page_state sta
 	return wake_one(slot, page);
 }
 
-/* Count how faults ended; `page` counts as one where a fault asked for it. */
-static void count_demanded(struct lm_slot *slot, size_t page, size_t count,
-			   enum lm_page_state state, enum settled by)
+/* Note how the faults for the pages of a step ended. */
+static void note_demanded(struct lm_slot *slot, size_t page, size_t count, enum lm_page_state state,
+			  enum settled by)
 {
 	static const enum lm_counter outcome[] = {
 		[BY_COPY] = LM_COPIED,          [BY_ZERO] = LM_ZEROED,
 		[BY_CONTINUE] = LM_CONTINUED,   [BY_POISON] = LM_FAILED,
 		[BY_WAKE] = LM_ALREADY_PRESENT,
 	};
-	size_t offset = page - slot->first, demanded;
+	size_t offset = page - slot->first;
 
-	if (offset >= slot->demanded)
-		return;
-	demanded = lm_min(count, slot->demanded - offset);
-	lm_count(&slot->attachment->statistics, state == LM_PAGE_POISONED ? LM_FAILED : outcome[by],
-		 demanded);
+	if (offset < slot->demanded)
+		slot->ended[state == LM_PAGE_POISONED ? LM_FAILED : outcome[by]] +=
+			lm_min(count, slot->demanded - offset);
 }
 
 /* Publish the pages that a step installed, and count them. */
@@ -231,7 +229,7 @@ static void publish(struct lm_slot *slot, enum lm_page_state state, size_t page,
 	struct lm_lazy_region *region = slot->region;
 	size_t offset = page - slot->first, asked;
 
-	count_demanded(slot, page, step.pages, state, step.by);
+	note_demanded(slot, page, step.pages, state, step.by);
 	if (state != LM_PAGE_CLAIMED && !(state == LM_PAGE_DISCARDED && is_demanded(slot, page)))
 		return;
 	for (size_t i = page; i < page + step.pages; i++) {

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /* A page is at least 4096 bytes, so the low bits of its address hold its shift. */
 #define SHIFT_MASK UINT64_C(63)
@@ -46,13 +45,14 @@ void lm_recorder_append(struct lm_recorder *recorder, uint64_t guest, unsigned p
 	atomic_store_explicit(&recorder->count, count + 1, memory_order_release);
 }
 
-int lm_recorder_trace(const struct lm_recorder *recorder, struct lazymem_trace **ret_trace)
+int lm_recorder_trace(const struct lm_recorder *recorder, size_t page_size,
+		      struct lazymem_trace **ret_trace)
 {
 	size_t count = atomic_load_explicit(&recorder->count, memory_order_acquire);
 	struct lazymem_trace *trace;
 	int error;
 
-	error = lazymem_trace_create((size_t)sysconf(_SC_PAGESIZE), &trace);
+	error = lazymem_trace_create(page_size, &trace);
 	if (error != 0)
 		return error;
 	for (size_t i = 0; i < count; i++) {

@@ -23,7 +23,9 @@ void lm_recorder_destroy(struct lm_recorder *recorder);
 /* The worker only. Nothing happens without a recorder (capacity 0). */
 void lm_recorder_append(struct lm_recorder *recorder, uint64_t guest, unsigned page_shift);
 
-/* What was recorded up to now as a trace, in pages of the base page size. Any thread. */
-int lm_recorder_trace(const struct lm_recorder *recorder, struct lazymem_trace **ret_trace);
+/* What was recorded up to now as a trace, in pages of `page_size` bytes,
+ * of which every region's page size is a multiple. Any thread. */
+int lm_recorder_trace(const struct lm_recorder *recorder, size_t page_size,
+		      struct lazymem_trace **ret_trace);
 
 #endif

@@ -19,6 +19,8 @@
 #include "uffd/populate.h"
 #include "uffd/userfaultfd.h"
 
+#include <assert.h>
+
 /* A fault in a hole installs up to this many zero pages: they cost no I/O. */
 #define ZERO_AROUND 16
 
@@ -89,7 +91,11 @@ static void push(struct lm_worker *worker, const struct lm_fault *fault)
 	size_t slot;
 
 	if (worker->backlog_count == LM_BACKLOG) {
-		lm_count(&fault->attachment->statistics, LM_COALESCED, 1);
+		struct lm_statistics *statistics = &fault->attachment->statistics;
+
+		for (unsigned i = 0; i <= fault->twins; i++)
+			lm_statistics_latency(statistics, lm_clock_ns() - fault->since);
+		lm_count(statistics, LM_COALESCED, fault->twins + 1);
 		lm_populate_wake(fault->attachment, fault->region, fault->page, 1);
 		return;
 	}
@@ -101,15 +107,15 @@ static void push(struct lm_worker *worker, const struct lm_fault *fault)
 static void queue_batch(struct lm_worker *worker, struct lm_fault *faults, size_t count)
 {
 	uint64_t now = lm_clock_ns();
+	size_t next;
 
 	sort(faults, count);
-	for (size_t i = 0; i < count; i++) {
-		lm_count(&faults[i].attachment->statistics, LM_FAULTS, 1);
-		if (i > 0 && !is_before(&faults[i - 1], &faults[i])) {
-			lm_count(&faults[i].attachment->statistics, LM_COALESCED, 1);
+	for (size_t i = 0; i < count; i = next) {
+		for (next = i + 1; next < count && !is_before(&faults[i], &faults[next]); next++)
 			continue;
-		}
 		faults[i].since = now;
+		faults[i].twins = (unsigned)(next - i - 1);
+		lm_count(&faults[i].attachment->statistics, LM_FAULTS, next - i);
 		push(worker, &faults[i]);
 	}
 }
@@ -196,6 +202,23 @@ static void record(const struct lm_slot *slot)
 				   region->page_shift);
 }
 
+static bool is_on_its_way_in(const struct lm_slot *slot, const struct lm_fault *fault)
+{
+	return slot->in_use && slot->region == fault->region && fault->page >= slot->first &&
+	       fault->page - slot->first < slot->count;
+}
+
+static void join(struct lm_worker *worker, const struct lm_fault *fault)
+{
+	for (size_t i = 0; i < worker->slot_count; i++) {
+		if (!is_on_its_way_in(&worker->slots[i], fault))
+			continue;
+		lm_slot_join(&worker->slots[i], fault->twins + 1, fault->since);
+		return;
+	}
+	assert(!"a claimed page belongs to a slot of its worker");
+}
+
 /* The fault at the head is for a page that needs no read: it is there, it was
  * discarded, or it is poisoned. The slot settles it by its state. */
 static void settle_one(struct lm_slot *slot, const struct lm_fault *fault)
@@ -213,7 +236,7 @@ static bool serve_head(struct lm_worker *worker)
 	struct lm_slot *slot;
 
 	if (state == LM_PAGE_CLAIMED) { /* under way: its populate wakes all who wait */
-		lm_count(&fault.attachment->statistics, LM_COALESCED, 1);
+		join(worker, &fault);
 		drop(worker, 1);
 		return true;
 	}
@@ -231,6 +254,8 @@ static bool serve_head(struct lm_worker *worker)
 	} else {
 		settle_one(slot, &fault);
 	}
+	for (size_t i = 0; i < slot->demanded; i++)
+		lm_slot_join(slot, fault_at(worker, i)->twins, fault.since);
 	drop(worker, slot->demanded);
 	lm_slot_advance(slot);
 	return true;

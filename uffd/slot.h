@@ -18,6 +18,9 @@ enum lm_content {
 	LM_CONTENT_POISON, /* nothing: an access shall fail */
 };
 
+/* Faults that joined a slot under way and whose arrival is kept one by one. */
+#define LM_SLOT_JOINED 16
+
 struct lm_slot {
 	struct lazymem_read read;
 	struct lm_slot *next;
@@ -40,8 +43,12 @@ struct lm_slot {
 	int error;          /* of the read, or of the populate */
 	unsigned attempts;  /* failures so far */
 	unsigned postponed; /* populates in a row that found the layout changing */
-	uint64_t since;     /* when the fault was read, ns */
-	uint64_t due;       /* when to go on, ns */
+	uint64_t joined_since[LM_SLOT_JOINED]; /* when faults for its pages came later, ns */
+	unsigned joined; /* how many; of those beyond the array only the number is kept */
+	bool in_use;
+	size_t ended[LM_COUNTERS]; /* how its demanded pages ended: counted when it is over */
+	uint64_t since;            /* when the fault was read, ns */
+	uint64_t due;              /* when to go on, ns */
 };
 
 struct lm_slot_list {

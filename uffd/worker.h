@@ -16,6 +16,7 @@ struct lm_fault {
 	struct lazymem_attachment *attachment;
 	struct lm_lazy_region *region;
 	size_t page;
+	unsigned twins; /* messages of the same batch for the same page */
 	uint64_t since; /* when it was read, ns */
 };
 
@@ -99,6 +100,9 @@ void lm_serve_backlog(struct lm_worker *worker);
 /* A free slot for pages of an attachment; NULL when the budget is used up. */
 struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
 			      struct lm_lazy_region *region, bool demand);
+
+/* `count` more faults, read at time `since`, wait for a page of a slot that is under way. */
+void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since);
 
 /* Back to the free slots without having been used. */
 void lm_slot_cancel(struct lm_slot *slot);
