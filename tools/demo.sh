@@ -61,7 +61,8 @@ step() {
 build_all() {
 	step 1 "Building the library, the benchmark and the examples in $build_dir"
 	install_packages "${packages[@]}"
-	build "$build_dir" -DLAZYMEM_TESTS=OFF -DLAZYMEM_EXAMPLES=ON -DLAZYMEM_TOOLS=ON
+	build "$build_dir" -DCMAKE_BUILD_TYPE=Release -DLAZYMEM_TESTS=OFF \
+		-DLAZYMEM_EXAMPLES=ON -DLAZYMEM_TOOLS=ON
 	uffdbench=$build_dir/tools/uffdbench/uffdbench
 	restore=$build_dir/docs/examples/restore
 }
