@@ -23,14 +23,20 @@ struct storm {
 	bool touching;
 };
 
+static bool is_filling(struct storm *storm)
+{
+	return lazymem_attachment_wait(storm->guest->attachment, 0) != 0;
+}
+
+/* As long as the fill lasts, and a little longer. */
 static int rage(void *argument)
 {
 	struct storm *storm = argument;
-	size_t page = storm->guest->page, pages = LENGTH / page;
+	size_t page = storm->guest->page, share = LENGTH / page / THREADS;
 	uint64_t seed = storm->seed;
 
-	for (unsigned i = 0; i < 2 * pages / THREADS; i++) {
-		size_t at = next_random(&seed) % (pages / THREADS) * THREADS + storm->share;
+	for (unsigned calm = 0; calm < 50; calm += !is_filling(storm)) {
+		size_t at = next_random(&seed) % share * THREADS + storm->share;
 
 		if (next_random(&seed) % 4 != 0) {
 			if (storm->touching)
@@ -73,10 +79,11 @@ static void weather(void **state, bool by_madvise, bool touching)
 
 	image_create(&image, LENGTH, "dddh", 9);
 	assert_ok(lazymem_file_open(image_write(&image, "storm"), NULL, &file));
-	assert_ok(lazymem_inject_delay(file, all, MILLISECONDS(2), &slow));
+	assert_ok(lazymem_inject_delay(file, all, MILLISECONDS(1), &slow));
 	guest_start(&guest, kind_of(state), LENGTH, slow);
 	unsigned char *discarded = calloc(LENGTH / guest.page, 1);
-	assert_ok(lazymem_attachment_prefetch(guest.attachment, NULL));
+	struct lazymem_prefetch fill = {.size = sizeof(fill), .bytes_per_second = LENGTH};
+	assert_ok(lazymem_attachment_prefetch(guest.attachment, &fill));
 	for (unsigned i = 0; i < THREADS; i++) {
 		storms[i] = (struct storm){&guest, discarded,  next_random(&seed),
 					   i,      by_madvise, touching};
