@@ -76,10 +76,10 @@ static uint64_t parse_size(const char *name, const char *text)
 	errno = 0;
 	number = strtoull(text, &end, 10);
 	shift = suffix_shift(end);
-	if (text[0] < '0' || text[0] > '9' || errno != 0 || shift == 64)
+	if (text[0] < '0' || text[0] > '9' || shift == 64)
 		REFUSE("--%s %s is no size: give bytes, or a number with K, M or G", name, text);
 	size = (uint64_t)number << shift;
-	if (size >> shift != number || size > MEMORY_LIMIT)
+	if (errno != 0 || size >> shift != number || size > MEMORY_LIMIT)
 		REFUSE("--%s %s is too large: at most 1024G", name, text);
 	if (size == 0 || size % PAGE_BYTES != 0)
 		REFUSE("--%s %s is no positive multiple of the page size, %u", name, text,
