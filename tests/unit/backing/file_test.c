@@ -1,0 +1,321 @@
+/* wrap: open */
+/* SPDX-License-Identifier: MIT
+ *
+ * file_test.c - opening files as backing objects: what is refused, what is
+ * data, and what becomes of descriptors.
+ */
+#include "file_fixture.h"
+
+#include <sys/mman.h>
+
+int __real_open(const char *name, int flags, ...);
+int __wrap_open(const char *name, int flags, ...);
+
+static bool no_proc; /* nothing can be opened under /proc */
+
+int __wrap_open(const char *name, int flags, ...)
+{
+	va_list arguments;
+	unsigned mode;
+
+	va_start(arguments, flags);
+	mode = (flags & O_CREAT) != 0 ? va_arg(arguments, unsigned) : 0;
+	va_end(arguments);
+	if (no_proc && strncmp(name, "/proc/", 6) == 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	return __real_open(name, flags, mode);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	no_proc = false;
+	return make_file();
+}
+
+/* ---- extents ------------------------------------------------------------- */
+
+/* 4 MiB with 64 KiB of data at 1 MiB; false where the file system has no holes. */
+static bool make_sparse(void)
+{
+	struct stat status;
+	int fd;
+
+	unlink(path);
+	sample_write(path, 1 << 20, 64 << 10);
+	assert_int_equal(truncate(path, 4 << 20), 0);
+	assert_int_equal(stat(path, &status), 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (status.st_blocks * 512 < 1 << 20 && lseek(fd, 0, SEEK_DATA) == 1 << 20) {
+		close(fd);
+		return true;
+	}
+	close(fd);
+	return false;
+}
+
+static void assert_extent(uint64_t offset, uint64_t length, enum lazymem_extent_kind kind)
+{
+	struct lazymem_extent extent;
+
+	assert_int_equal(lazymem_backing_extent(backing, offset, 16 << 20, &extent), 0);
+	assert_int_equal(extent.start, offset);
+	assert_int_equal(extent.length, length);
+	assert_int_equal(extent.kind, kind);
+}
+
+static void holes_are_found(void **state)
+{
+	(void)state;
+	if (!make_sparse())
+		skip();
+	open_file(0);
+	assert_extent(0, 1 << 20, LAZYMEM_EXTENT_ZERO);
+	assert_extent(1 << 20, 64 << 10, LAZYMEM_EXTENT_DATA);
+	assert_extent((1 << 20) + (64 << 10), (16 << 20), LAZYMEM_EXTENT_ZERO);
+	assert_int_equal(lazymem_backing_read(backing, (1 << 20) - 1, buffer, 2), 0);
+	assert_int_equal(buffer[0], 0);
+	assert_int_equal(buffer[1], sample_byte(1 << 20));
+}
+
+static void holes_are_counted_from_the_start_of_the_window(void **state)
+{
+	const struct lazymem_file_options options = {
+		.size = sizeof(options), .start = (1 << 20) - PAGE, .length = 2 * PAGE};
+
+	(void)state;
+	if (!make_sparse())
+		skip();
+	assert_int_equal(lazymem_file_open(path, &options, &backing), 0);
+	assert_extent(0, PAGE, LAZYMEM_EXTENT_ZERO);
+	assert_extent(PAGE, PAGE, LAZYMEM_EXTENT_DATA);
+}
+
+static void holes_can_be_left_alone(void **state)
+{
+	(void)state;
+	make_sparse();
+	open_file(LAZYMEM_FILE_NO_HOLES);
+	assert_extent(0, 4 << 20, LAZYMEM_EXTENT_DATA);
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+static int open_window(uint64_t start, uint64_t length)
+{
+	const struct lazymem_file_options options = {
+		.size = sizeof(options), .start = start, .length = length};
+
+	return lazymem_file_open(path, &options, &backing);
+}
+
+static void a_window_is_the_object(void **state)
+{
+	(void)state;
+	assert_int_equal(open_window(1000, 5000), 0);
+	assert_int_equal(lazymem_backing_length(backing), 5000);
+	assert_int_equal(lazymem_backing_read(backing, 4990, buffer, 20), 0);
+	assert_true(sample_matches(buffer, 5990, 10));
+	for (int i = 10; i < 20; i++)
+		assert_int_equal(buffer[i], 0);
+	lazymem_backing_unref(backing);
+	assert_int_equal(open_window(LENGTH - 1, 0), 0);
+	assert_int_equal(lazymem_backing_length(backing), 1);
+	lazymem_backing_unref(backing);
+	assert_int_equal(open_window(0, LENGTH), 0);
+}
+
+static void a_window_past_the_end_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(open_window(0, LENGTH + 1), -ERANGE);
+	assert_non_null(strstr(lazymem_error_message(), path));
+	assert_int_equal(open_window(1, LENGTH), -ERANGE);
+	assert_int_equal(open_window(LENGTH, 0), -ERANGE);
+	assert_int_equal(open_window(LENGTH, 1), -ERANGE);
+	assert_int_equal(open_window(UINT64_MAX, UINT64_MAX), -ERANGE);
+	assert_int_equal(open_window(2, UINT64_MAX), -ERANGE);
+	assert_null(backing);
+}
+
+static void options_are_checked(void **state)
+{
+	struct {
+		struct lazymem_file_options known;
+		uint64_t newer;
+	} options = {.known = {.size = sizeof(options)}, .newer = 1};
+
+	(void)state;
+	assert_int_equal(lazymem_file_open(path, &options.known, &backing), -E2BIG);
+	options.known.size = 1;
+	assert_int_equal(lazymem_file_open(path, &options.known, &backing), -EINVAL);
+	options.known = (struct lazymem_file_options){.size = sizeof(options.known), .flags = 4};
+	assert_int_equal(lazymem_file_open(path, &options.known, &backing), -EINVAL);
+	assert_non_null(strstr(lazymem_error_message(), "unknown flag"));
+	assert_null(backing);
+	assert_int_equal(lazymem_file_open(path, NULL, &backing), 0);
+}
+
+static void assert_refused(const char *name, int error)
+{
+	assert_int_equal(lazymem_file_open(name, NULL, &backing), error);
+	assert_non_null(strstr(lazymem_error_message(), name));
+	assert_null(backing);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+	char *name = path_of("fifo");
+
+	(void)state;
+	assert_refused(directory, -EISDIR);
+	assert_refused("/dev/null", -EINVAL);
+	assert_int_equal(mkfifo(name, 0600), 0);
+	assert_refused(name, -EINVAL);
+	assert_int_equal(unlink(name), 0);
+	assert_refused(name, -ENOENT);
+	free(name);
+	assert_int_equal(truncate(path, 0), 0);
+	assert_refused(path, -ENODATA);
+	assert_int_equal(lazymem_file_open(NULL, NULL, &backing), -EINVAL);
+}
+
+static unsigned count_descriptors(void)
+{
+	DIR *entries = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	while (readdir(entries) != NULL)
+		count++;
+	closedir(entries);
+	return count;
+}
+
+static void nothing_is_left_open(void **state)
+{
+	const unsigned before = count_descriptors();
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(open_window(LENGTH, 0), -ERANGE);
+	assert_int_equal(open_window(0, 0), 0);
+	lazymem_backing_unref(backing);
+	assert_int_equal(lazymem_file_from_fd(fd, "x", NULL, &backing), 0);
+	lazymem_backing_unref(backing);
+	open_file_direct();
+	lazymem_backing_unref(backing);
+	backing = NULL;
+	close(fd);
+	assert_int_equal(count_descriptors(), before);
+}
+
+/* ---- descriptors --------------------------------------------------------- */
+
+static void a_descriptor_is_left_as_it_was(void **state)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(lseek(fd, 777, SEEK_SET), 777);
+	for (int i = 0; i < 2; i++) {
+		no_proc = i == 1; /* the second time it is duplicated */
+		assert_int_equal(lazymem_file_from_fd(fd, "mine", NULL, &backing), 0);
+		assert_string_equal(lazymem_backing_name(backing), "mine");
+		assert_reads(3, 2 * PAGE);
+		assert_int_equal(lseek(fd, 0, SEEK_CUR), 777);
+		lazymem_backing_unref(backing);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	}
+	backing = NULL;
+	close(fd);
+}
+
+static void a_descriptor_may_be_closed_and_the_file_removed(void **state)
+{
+	const int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	struct lm_queue *queue = make_queue();
+
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(lazymem_file_from_fd(fd, NULL, NULL, &backing), 0);
+	assert_string_equal(lazymem_backing_name(backing), "unnamed");
+	close(fd);
+	assert_reads_on_queue(queue, 0, 10 * PAGE);
+	sample_write(path, 0, 1); /* for tear_down */
+	lm_queue_destroy(queue);
+}
+
+static void a_memfd_is_a_file(void **state)
+{
+	const int fd = memfd_create("sample", MFD_CLOEXEC);
+	struct lm_queue *queue = make_queue();
+
+	(void)state;
+	sample_fill(buffer, 0, 2 * PAGE);
+	assert_int_equal(pwrite(fd, buffer, 2 * PAGE, 0), 2 * PAGE);
+	assert_int_equal(ftruncate(fd, 4 * PAGE), 0);
+	assert_int_equal(lazymem_file_from_fd(fd, "memfd", NULL, &backing), 0);
+	assert_extent(0, 2 * PAGE, LAZYMEM_EXTENT_DATA);
+	assert_reads_on_queue(queue, 10, 2 * PAGE - 10);
+	close(fd);
+	lm_queue_destroy(queue);
+}
+
+static void a_descriptor_that_cannot_be_read_is_refused(void **state)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(lazymem_file_from_fd(fd, "x", NULL, &backing), -EBADF);
+	close(fd);
+	assert_int_equal(lazymem_file_from_fd(fd, "x", NULL, &backing), -EBADF);
+	assert_non_null(strstr(lazymem_error_message(), "x: descriptor"));
+	assert_int_equal(lazymem_file_from_fd(-1, "x", NULL, &backing), -EBADF);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	assert_int_equal(lazymem_file_from_fd(fd, "x", NULL, &backing), -EBADF);
+	close(fd);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(lazymem_file_from_fd(ends[0], "x", NULL, &backing), -EINVAL);
+	close(ends[0]);
+	close(ends[1]);
+	assert_null(backing);
+}
+
+static void direct_needs_to_open_again(void **state)
+{
+	const struct lazymem_file_options options = {.size = sizeof(options),
+						     .flags = LAZYMEM_FILE_DIRECT};
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	no_proc = true;
+	assert_int_equal(lazymem_file_from_fd(fd, "x", &options, &backing), -ENOENT);
+	assert_non_null(strstr(lazymem_error_message(), "x with O_DIRECT"));
+	close(fd);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(holes_are_found),
+		TEST(holes_are_counted_from_the_start_of_the_window),
+		TEST(holes_can_be_left_alone),
+		TEST(a_window_is_the_object),
+		TEST(a_window_past_the_end_is_refused),
+		TEST(options_are_checked),
+		TEST(what_is_no_file_is_refused),
+		TEST(nothing_is_left_open),
+		TEST(a_descriptor_is_left_as_it_was),
+		TEST(a_descriptor_may_be_closed_and_the_file_removed),
+		TEST(a_memfd_is_a_file),
+		TEST(a_descriptor_that_cannot_be_read_is_refused),
+		TEST(direct_needs_to_open_again),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
