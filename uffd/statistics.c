@@ -26,12 +26,12 @@ static uint64_t bucket_lower(size_t bucket)
 
 void lm_statistics_latency(struct lm_statistics *statistics, uint64_t ns)
 {
-	atomic_fetch_add_explicit(&statistics->latency[bucket_of(ns)], 1, memory_order_relaxed);
+	lm_sum(&statistics->latency[bucket_of(ns)], 1);
 }
 
 static uint64_t read_counter(const struct lm_statistics *statistics, enum lm_counter counter)
 {
-	return atomic_load_explicit(&statistics->counters[counter], memory_order_relaxed);
+	return atomic_load_explicit(&statistics->counters[counter], memory_order_acquire);
 }
 
 void lm_statistics_read(const struct lm_statistics *statistics, struct lazymem_statistics *out)

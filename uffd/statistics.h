@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * statistics.h - the counters of an attachment: written by its worker (those
- * marked so, by any thread), read by any thread.
+ * statistics.h - the counters of an attachment, read by any thread. There is
+ * one writer at a time: the worker; LM_PAGES_DISCARDED under the attachment's
+ * exclusive lock; the owner, once the worker has let go.
  */
 #ifndef LM_STATISTICS_H
 #define LM_STATISTICS_H
@@ -19,7 +20,7 @@ enum lm_counter {
 	LM_FAILED,
 	LM_PAGES_POPULATED,
 	LM_PAGES_PREFETCHED,
-	LM_PAGES_DISCARDED, /* any thread */
+	LM_PAGES_DISCARDED,
 	LM_READS,
 	LM_BYTES_READ,
 	LM_RETRIES,
@@ -32,10 +33,19 @@ struct lm_statistics {
 	_Atomic uint64_t latency[LAZYMEM_HISTOGRAM_BUCKETS];
 };
 
+/* One writer, so the sum needs no locked instruction: a dozen of them would be
+ * felt in every fault. */
+static inline void lm_sum(_Atomic uint64_t *sum, uint64_t amount)
+{
+	uint64_t old = atomic_load_explicit(sum, memory_order_relaxed);
+
+	atomic_store_explicit(sum, old + amount, memory_order_release);
+}
+
 static inline void lm_count(struct lm_statistics *statistics, enum lm_counter counter,
 			    uint64_t amount)
 {
-	atomic_fetch_add_explicit(&statistics->counters[counter], amount, memory_order_relaxed);
+	lm_sum(&statistics->counters[counter], amount);
 }
 
 /* One fault that took `ns`. */

@@ -87,18 +87,25 @@ void lm_worker_forget(struct lm_worker *worker, struct lazymem_attachment *attac
 
 /* ---- one round */
 
-static void run_commands(struct lm_worker *worker)
+/* False when the worker shall stop. */
+static bool run_commands(struct lm_worker *worker)
 {
 	struct lm_command *command, *next;
+	bool stopping;
 
+	if (!atomic_load_explicit(&worker->called, memory_order_acquire))
+		return true;
 	pthread_mutex_lock(&worker->mutex);
+	atomic_store_explicit(&worker->called, false, memory_order_relaxed);
 	command = worker->commands;
 	worker->commands = worker->last_command = NULL;
+	stopping = worker->stopping;
 	pthread_mutex_unlock(&worker->mutex);
 	for (; command != NULL; command = next) {
 		next = command->next; /* whoever waits may free it once it is ended */
 		command->run(worker, command);
 	}
+	return !stopping;
 }
 
 static void read_messages(struct lm_worker *worker)
@@ -208,7 +215,6 @@ static uint64_t round_once(struct lm_worker *worker)
 	uint64_t due, job_due = UINT64_MAX, now;
 	bool worked;
 
-	run_commands(worker);
 	read_messages(worker);
 	collect_elsewhere(worker);
 	lm_serve_backlog(worker);
@@ -225,16 +231,6 @@ static uint64_t round_once(struct lm_worker *worker)
 	return due > now ? due - now : 0;
 }
 
-static bool is_stopping(struct lm_worker *worker)
-{
-	bool stopping;
-
-	pthread_mutex_lock(&worker->mutex);
-	stopping = worker->stopping;
-	pthread_mutex_unlock(&worker->mutex);
-	return stopping;
-}
-
 static void announce(struct lm_worker *worker, int error)
 {
 	pthread_mutex_lock(&worker->mutex);
@@ -247,17 +243,18 @@ static void announce(struct lm_worker *worker, int error)
 static void *run(void *argument)
 {
 	struct lm_worker *worker = argument;
-	uint64_t wait = 0;
+	uint64_t wait;
 	int error = lm_queue_create(worker->options.demand_depth + worker->options.prefetch_depth,
 				    &worker->queue);
 
 	announce(worker, error);
 	if (error != 0)
 		return NULL;
+	pthread_setname_np(pthread_self(), "lazymem-worker"); /* for ps, top and perf */
 	lm_slot_own_thread(worker);
-	while (!is_stopping(worker)) {
-		lm_queue_run(worker->queue, wait);
+	while (run_commands(worker)) {
 		wait = round_once(worker);
+		lm_queue_run(worker->queue, wait);
 	}
 	lm_queue_destroy(worker->queue);
 	return NULL;
@@ -274,6 +271,7 @@ int lm_worker_call(struct lm_worker *worker, struct lm_command *command)
 	else
 		worker->commands = command;
 	worker->last_command = command;
+	atomic_store_explicit(&worker->called, true, memory_order_release);
 	lm_queue_wake(worker->queue);
 	while (!command->done)
 		pthread_cond_wait(&worker->changed, &worker->mutex);
@@ -382,6 +380,7 @@ void lm_worker_stop(struct lm_worker *worker)
 	if (worker->thread_started) {
 		pthread_mutex_lock(&worker->mutex);
 		worker->stopping = true;
+		atomic_store_explicit(&worker->called, true, memory_order_release);
 		if (worker->start_error == 0)
 			lm_queue_wake(worker->queue);
 		pthread_mutex_unlock(&worker->mutex);

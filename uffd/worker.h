@@ -62,6 +62,7 @@ struct lm_worker {
 	struct lazymem_attachment *busy, *last_busy; /* queue */
 	_Atomic unsigned attachments;
 
+	_Atomic bool called;   /* look at the following: a command came, or the end */
 	pthread_mutex_t mutex; /* of the following */
 	pthread_cond_t changed;
 	struct lm_command *commands, *last_command;
