@@ -1,4 +1,4 @@
-/* wrap: open */
+/* wrap: open statx calloc */
 /* SPDX-License-Identifier: MIT
  *
  * file_test.c - opening files as backing objects: what is refused, what is
@@ -11,7 +11,15 @@
 int __real_open(const char *name, int flags, ...);
 int __wrap_open(const char *name, int flags, ...);
 
-static bool no_proc; /* nothing can be opened under /proc */
+int __real_statx(int fd, const char *name, int flags, unsigned mask, struct statx *status);
+int __wrap_statx(int fd, const char *name, int flags, unsigned mask, struct statx *status);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+static bool no_proc;   /* nothing can be opened under /proc */
+static bool no_direct; /* the file system says that it always uses its cache */
+static bool old_statx; /* the kernel does not tell of alignments */
+static bool no_memory;
 
 int __wrap_open(const char *name, int flags, ...)
 {
@@ -28,10 +36,31 @@ int __wrap_open(const char *name, int flags, ...)
 	return __real_open(name, flags, mode);
 }
 
+int __wrap_statx(int fd, const char *name, int flags, unsigned mask, struct statx *status)
+{
+	const int result = __real_statx(fd, name, flags, mask, status);
+
+	if (no_direct) {
+		status->stx_mask |= STATX_DIOALIGN;
+		status->stx_dio_mem_align = 0;
+		status->stx_dio_offset_align = 0;
+	}
+	if (old_statx)
+		status->stx_mask &= ~STATX_DIOALIGN;
+	return result;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return no_memory ? NULL : __real_calloc(count, size);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	no_proc = false;
+	no_direct = false;
+	old_statx = false;
 	return make_file();
 }
 
@@ -297,6 +326,42 @@ static void direct_needs_to_open_again(void **state)
 	close(fd);
 }
 
+static void direct_is_refused_where_it_would_be_an_empty_promise(void **state)
+{
+	const struct lazymem_file_options options = {.size = sizeof(options),
+						     .flags = LAZYMEM_FILE_DIRECT};
+
+	(void)state;
+	open_file_direct();
+	lazymem_backing_unref(backing);
+	backing = NULL;
+	no_direct = true;
+	assert_int_equal(lazymem_file_open(path, &options, &backing), -EOPNOTSUPP);
+	assert_non_null(strstr(lazymem_error_message(), path));
+}
+
+static void direct_does_without_being_told_the_alignment(void **state)
+{
+	(void)state;
+	old_statx = true;
+	open_file_direct();
+	assert_reads(0, LENGTH);
+	assert_reads(512, PAGE);
+}
+
+static void nothing_is_opened_without_memory(void **state)
+{
+	const unsigned before = count_descriptors();
+	int error;
+
+	(void)state;
+	no_memory = true;
+	error = lazymem_file_open(path, NULL, &backing);
+	no_memory = false;
+	assert_int_equal(error, -ENOMEM);
+	assert_int_equal(count_descriptors(), before);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -315,6 +380,9 @@ int main(void)
 		TEST(a_memfd_is_a_file),
 		TEST(a_descriptor_that_cannot_be_read_is_refused),
 		TEST(direct_needs_to_open_again),
+		TEST(direct_is_refused_where_it_would_be_an_empty_promise),
+		TEST(direct_does_without_being_told_the_alignment),
+		TEST(nothing_is_opened_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
