@@ -131,8 +131,10 @@ static int run_once(struct bench *bench, struct engine_context *context, unsigne
 
 	if (run == NULL)
 		return -1;
-	progress_show("%s: %s, run %u of %u", context->workload->name, context->engine->name,
-		      repeat, options->repeat);
+	progress_show("[%u/%u] %s: %s, run %u of %u",
+		      (repeat - 1) * options->engine_count + index + 1,
+		      options->repeat * options->engine_count, context->workload->name,
+		      context->engine->name, repeat, options->repeat);
 	run_measure(context, &settings, repeat, samples, run);
 	if (!run->failed)
 		histogram_add(&bench->report.latencies[index], samples,
