@@ -32,17 +32,22 @@ void lm_slot_own_thread(struct lm_worker *worker)
 	own_worker = worker;
 }
 
-struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
-			      struct lm_lazy_region *region, bool demand)
+static struct lm_slot_list *free_slots(struct lm_worker *worker, enum lm_budget budget)
 {
-	struct lm_slot *slot =
-		lm_slot_list_take(demand ? &worker->free_demand : &worker->free_prefetch);
+	return budget == LM_BUDGET_DEMAND ? &worker->free_demand : &worker->free_prefetch;
+}
+
+struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
+			      struct lm_lazy_region *region, enum lm_budget budget)
+{
+	struct lm_slot *slot = lm_slot_list_take(free_slots(worker, budget));
 
 	if (slot == NULL)
 		return NULL;
 	slot->attachment = attachment;
 	slot->region = region;
 	slot->job = NULL;
+	slot->demand = budget == LM_BUDGET_DEMAND;
 	slot->installed = slot->demanded = slot->filled = 0;
 	slot->content = LM_CONTENT_BYTES;
 	slot->is_read = slot->healing = false;
@@ -60,7 +65,7 @@ void lm_slot_cancel(struct lm_slot *slot)
 	slot->attachment->slots_in_use--;
 	slot->in_use = false;
 	/* Last in, first out: the buffer used last is the one that is in the cache. */
-	lm_slot_list_prepend(slot->demand ? &worker->free_demand : &worker->free_prefetch, slot);
+	lm_slot_list_prepend(free_slots(worker, slot->budget), slot);
 }
 
 static void count_latency(struct lm_slot *slot, size_t pages, unsigned joined)
@@ -105,6 +110,8 @@ void lm_slot_end(struct lm_slot *slot)
 	count_end(slot);
 	if (slot->job != NULL)
 		slot->job->pieces--;
+	if (slot->region->complete_blocks > 0)
+		lm_worker_mark_busy(slot->worker, slot->attachment);
 	lm_slot_cancel(slot);
 }
 

@@ -11,6 +11,7 @@
  * block nobody touched, all hole, is left: the kernel makes it a huge page at
  * its first touch.
  */
+#include "core/mapping_operations.h"
 #include "uffd/worker.h"
 
 #include <sys/mman.h>
@@ -32,10 +33,8 @@ static bool collapse(struct lm_lazy_region *region, size_t block, struct lm_stat
 
 static bool collapse_one(struct lazymem_attachment *attachment, struct lm_lazy_region *region)
 {
-	size_t full = LM_BLOCK >> region->page_shift;
-
 	for (size_t block = 0; block < region->blocks; block++) {
-		if (region->present_in_block[block] != full)
+		if (region->present_in_block[block] != LM_BLOCK_COMPLETE)
 			continue;
 		region->complete_blocks--;
 		if (!collapse(region, block, &attachment->statistics))
@@ -69,6 +68,8 @@ static bool is_worth_it(const struct lm_lazy_region *region, size_t block)
 
 void lm_collapse_rest(struct lm_lazy_region *region, struct lm_statistics *statistics)
 {
+	if (!lm_mapping_wants_hugepages(region->mapping))
+		return;
 	for (size_t block = 0; block < region->blocks; block++)
 		if (is_worth_it(region, block))
 			collapse(region, block, statistics);

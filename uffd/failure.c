@@ -63,10 +63,17 @@ static void poison(struct lm_slot *slot)
 	lm_slot_advance(slot);
 }
 
-static void give_up(struct lm_slot *slot)
+static void give_back(struct lm_slot *slot)
 {
 	lm_slot_give_back(slot, 0);
 	lm_slot_end(slot);
+}
+
+static void give_up(struct lm_slot *slot)
+{
+	if (slot->job != NULL)
+		lm_prefetch_gave_up(slot->job);
+	give_back(slot);
 }
 
 /* The memory is gone from under the region: nobody can wait in it. */
@@ -80,7 +87,7 @@ void lm_slot_fail(struct lm_slot *slot)
 	size_t rest = slot->count - slot->installed;
 
 	if (is_unmapped(slot)) {
-		give_up(slot);
+		give_back(slot);
 		return;
 	}
 	slot->attempts++;
@@ -90,7 +97,7 @@ void lm_slot_fail(struct lm_slot *slot)
 	}
 	if (rest > 1 && !slot->demand) {
 		lm_prefetch_narrow(slot);
-		give_up(slot);
+		give_back(slot);
 		return;
 	}
 	if (rest > 1)

@@ -40,6 +40,7 @@ struct lm_job {
 	size_t narrow_range;       /* up to this place a piece failed: */
 	size_t narrow_page;        /* page by page until the cursor is past it */
 	unsigned pieces;           /* under way */
+	unsigned given_up;         /* pages */
 	size_t range_count;
 	struct lm_job_range ranges[];
 };

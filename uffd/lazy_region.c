@@ -68,13 +68,13 @@ static int map_alias(struct lm_lazy_region *lazy)
 	return 0;
 }
 
-/* Count 2 MiB blocks where they can become huge pages; host alignment decides
- * where they begin. */
+/* Count 2 MiB blocks, whether huge pages are advised yet or not; host alignment
+ * decides where they begin. */
 static int create_blocks(struct lm_lazy_region *lazy)
 {
 	uint64_t host = (uintptr_t)lazy->host, first, end;
 
-	if (!lm_mapping_wants_hugepages(lazy->mapping) || lazy->page_size >= LM_BLOCK)
+	if (lazy->page_size >= LM_BLOCK)
 		return 0;
 	if (!lm_align_up(host, LM_BLOCK, &first))
 		return 0;
@@ -190,21 +190,24 @@ void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size
 	for (size_t i = page; i < page + count; i++) {
 		if (!block_of(lazy, i, &block) || lazy->present_in_block[block] >= full)
 			continue;
-		if (++lazy->present_in_block[block] == full)
+		if (++lazy->present_in_block[block] == full &&
+		    lm_mapping_wants_hugepages(lazy->mapping)) {
+			lazy->present_in_block[block] = LM_BLOCK_COMPLETE;
 			lazy->complete_blocks++;
+		}
 	}
 }
 
 void lm_lazy_region_break_blocks(struct lm_lazy_region *lazy, size_t page, size_t count)
 {
-	size_t block, full = LM_BLOCK >> lazy->page_shift;
+	size_t block;
 
 	if (lazy->blocks == 0)
 		return;
 	for (size_t i = page; i < page + count; i++) {
 		if (!block_of(lazy, i, &block))
 			continue;
-		if (lazy->present_in_block[block] == full)
+		if (lazy->present_in_block[block] == LM_BLOCK_COMPLETE)
 			lazy->complete_blocks--;
 		lazy->present_in_block[block] = LM_BLOCK_BROKEN;
 	}

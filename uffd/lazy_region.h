@@ -17,9 +17,10 @@
 #define LM_BLOCK ((size_t)2 << 20) /* bytes of a transparent huge page */
 
 /* present_in_block of a block that is a huge page; of one that a discard or a
- * refusal took out of the count. */
+ * refusal took out of the count; of one that is full. */
 #define LM_BLOCK_COLLAPSED UINT16_MAX
 #define LM_BLOCK_BROKEN (UINT16_MAX - 1)
+#define LM_BLOCK_COMPLETE (UINT16_MAX - 2)
 
 struct lm_lazy_region {
 	struct lazymem_attachment *attachment;
@@ -39,14 +40,14 @@ struct lm_lazy_region {
 	bool fresh;    /* nothing was there when it was attached */
 	struct lm_page_map map;
 
-	/* Only for regions that were advised huge pages, else blocks == 0: how many
-	 * pages of each 2 MiB block are real pages, which ZEROPAGE of private memory does not
-	 * give. Changed under the attachment's lock: counted by the worker (shared), broken by
-	 * whoever discards (exclusive). */
+	/* How many pages of each 2 MiB block of host memory are real pages (which
+	 * ZEROPAGE of private memory does not give), for when huge pages are
+	 * advised. Changed under the attachment's lock: counted by the worker
+	 * (shared), broken by whoever discards (exclusive). */
 	uint16_t *present_in_block;
 	size_t blocks;
 	size_t first_block_page;        /* page at which block 0 begins */
-	_Atomic size_t complete_blocks; /* blocks that wait to be collapsed */
+	_Atomic size_t complete_blocks; /* of these, LM_BLOCK_COMPLETE */
 };
 
 /* Fill in from a region of guest memory that has a backing object; attachment

@@ -21,8 +21,8 @@
  * populated with old bytes:
  *   CLAIMED    the slot's content        -> PRESENT or POISONED
  *   DISCARDED  zeros, if a fault asked   -> PRESENT
- *   PRESENT    the kernel lost the mapping, not we: CONTINUE shared memory;
- *              private memory was zapped without an event, so it reads as zeros
+ *   PRESENT    the kernel lost the mapping, not we: CONTINUE shared memory; what
+ *              was zapped without an event reads as zeros
  *   else       wake
  * Whatever the way, everybody who waits for the page is woken: by the verb, or
  * by an explicit wake where the verb says that the page is there already.
@@ -86,6 +86,17 @@ static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t co
 	return step_of(region, verb, BY_CONTINUE);
 }
 
+static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count);
+
+/* CONTINUE a page that was there a moment ago. If it is not there any more,
+ * somebody has punched a hole through another descriptor, without an event. */
+static struct step continue_or_zero(struct lm_slot *slot, size_t page)
+{
+	struct step step = continue_or_wake(slot, page, 1);
+
+	return step.error == -EFAULT ? install_zeros(slot, page, 1) : step;
+}
+
 static bool is_cached_shared(const struct lm_lazy_region *region)
 {
 	return region->alias != NULL && (region->can & LM_CAN_CONTINUE) != 0;
@@ -105,7 +116,7 @@ static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count
 		return wake_one(slot, page);
 	if (region->fresh) /* else what is there is the guest's */
 		memcpy(lm_lazy_region_alias(region, page), bytes, region->page_size);
-	return continue_or_wake(slot, page, 1);
+	return continue_or_zero(slot, page);
 }
 
 /* A zeroed page for hugetlb memory, which ZEROPAGE refuses. fallocate leaves
@@ -178,7 +189,7 @@ static struct step install_claimed(struct lm_slot *slot, size_t page, size_t cou
 		break;
 	}
 	if (slot->region->page_size > slot->worker->buffer_size)
-		return continue_or_wake(slot, page, 1); /* the alias is written already */
+		return continue_or_zero(slot, page); /* the alias is written already */
 	return install_bytes(slot, page, count);
 }
 
@@ -197,7 +208,7 @@ static struct step install_in_state(struct lm_slot *slot, enum lm_page_state sta
 		return is_demanded(slot, page) ? install_zeros(slot, page, 1)
 					       : wake_one(slot, page);
 	case LM_PAGE_PRESENT:
-		return slot->region->alias != NULL ? continue_or_wake(slot, page, 1)
+		return slot->region->alias != NULL ? continue_or_zero(slot, page)
 						   : install_zeros(slot, page, 1);
 	case LM_PAGE_MISSING:
 	case LM_PAGE_POISONED:

@@ -15,12 +15,18 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/mapping_operations.h"
 
 /* Pages looked at in one step: at a byte each, far below the time of a piece. */
 #define SCAN_PAGES ((size_t)1 << 16)
 
 /* Pages without I/O (zeros, poison) in one piece. */
 #define PIECE_WITHOUT_IO ((size_t)512)
+
+/* A job ends early when it had to give up so many pages: its source is gone,
+ * and every further page would cost a row of retries. Filling up ends with the
+ * first one, since the finish has failed. */
+#define MOST_GIVEN_UP 16
 
 /* ---- the cursor */
 
@@ -55,6 +61,13 @@ void lm_prefetch_narrow(struct lm_slot *slot)
 	}
 }
 
+void lm_prefetch_gave_up(struct lm_job *job)
+{
+	job->given_up++;
+	if (job->kind == LM_JOB_FILL || job->given_up == MOST_GIVEN_UP)
+		job->range = job->range_count;
+}
+
 /* ---- a piece */
 
 static size_t piece_pages(const struct lm_worker *worker, const struct lm_job *job,
@@ -69,8 +82,8 @@ static size_t piece_pages(const struct lm_worker *worker, const struct lm_job *j
  * would put small pages in place of a huge one. */
 static bool leaves_hole(const struct lm_job *job, const struct lm_lazy_region *region, size_t pages)
 {
-	return job->kind != LM_JOB_PREFETCH ||
-	       (region->blocks > 0 && pages >= LM_BLOCK >> region->page_shift);
+	return job->kind != LM_JOB_PREFETCH || (lm_mapping_wants_hugepages(region->mapping) &&
+						pages >= LM_BLOCK >> region->page_shift);
 }
 
 static void charge(struct lm_job *job, size_t bytes, uint64_t now)
@@ -165,6 +178,23 @@ static bool is_over(const struct lazymem_attachment *attachment, const struct lm
 	return cut_short || job->range >= job->range_count;
 }
 
+/* A job that has no piece under way may borrow one slot of the demand budget
+ * while half of it is free, so that a source that hangs keeps only its own
+ * attachment from going on. */
+static struct lm_slot *start_slot(struct lm_worker *worker, struct lazymem_attachment *attachment,
+				  const struct lm_job *job)
+{
+	struct lm_lazy_region *region = job->ranges[job->range].region;
+	struct lm_slot *slot = lm_slot_start(worker, attachment, region, LM_BUDGET_PREFETCH);
+
+	if (slot == NULL && job->pieces == 0 &&
+	    worker->free_demand.count > worker->options.demand_depth / 2)
+		slot = lm_slot_start(worker, attachment, region, LM_BUDGET_DEMAND);
+	if (slot != NULL)
+		slot->demand = false;
+	return slot;
+}
+
 bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
 		      uint64_t *ret_due)
 {
@@ -184,7 +214,7 @@ bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attac
 		*ret_due = lm_min(*ret_due, job->due);
 		return false;
 	}
-	slot = lm_slot_start(worker, attachment, job->ranges[job->range].region, false);
+	slot = start_slot(worker, attachment, job);
 	if (slot == NULL)
 		return false;
 	while (passed > 0 && scanned < SCAN_PAGES && job->range < job->range_count) {

@@ -240,7 +240,7 @@ static bool serve_head(struct lm_worker *worker)
 		drop(worker, 1);
 		return true;
 	}
-	slot = lm_slot_start(worker, fault.attachment, fault.region, true);
+	slot = lm_slot_start(worker, fault.attachment, fault.region, LM_BUDGET_DEMAND);
 	if (slot == NULL)
 		return false;
 	slot->since = fault.since;

@@ -12,6 +12,7 @@ void lm_slot_list_append(struct lm_slot_list *list, struct lm_slot *slot)
 	else
 		list->first = slot;
 	list->last = slot;
+	list->count++;
 }
 
 void lm_slot_list_prepend(struct lm_slot_list *list, struct lm_slot *slot)
@@ -20,6 +21,7 @@ void lm_slot_list_prepend(struct lm_slot_list *list, struct lm_slot *slot)
 	list->first = slot;
 	if (list->last == NULL)
 		list->last = slot;
+	list->count++;
 }
 
 struct lm_slot *lm_slot_list_take(struct lm_slot_list *list)
@@ -32,5 +34,6 @@ struct lm_slot *lm_slot_list_take(struct lm_slot_list *list)
 	if (list->first == NULL)
 		list->last = NULL;
 	slot->next = NULL;
+	list->count--;
 	return slot;
 }

@@ -18,6 +18,9 @@ enum lm_content {
 	LM_CONTENT_POISON, /* nothing: an access shall fail */
 };
 
+/* Demand and prefetch have slots of their own, so that neither takes the other's. */
+enum lm_budget { LM_BUDGET_DEMAND, LM_BUDGET_PREFETCH };
+
 /* Faults that joined a slot under way and whose arrival is kept one by one. */
 #define LM_SLOT_JOINED 16
 
@@ -26,7 +29,8 @@ struct lm_slot {
 	struct lm_slot *next;
 	struct lm_worker *worker;
 	char *buffer;
-	bool demand; /* from the demand budget; else a job's */
+	enum lm_budget budget; /* where it comes from and goes back to */
+	bool demand;           /* a fault waits for it; else a job's */
 
 	struct lazymem_attachment *attachment;
 	struct lm_lazy_region *region;
@@ -53,6 +57,7 @@ struct lm_slot {
 
 struct lm_slot_list {
 	struct lm_slot *first, *last;
+	size_t count;
 };
 
 void lm_slot_list_append(struct lm_slot_list *list, struct lm_slot *slot);

@@ -161,7 +161,7 @@ static uint64_t advance_delayed(struct lm_worker *worker)
 
 	if (waiting.first == NULL)
 		return UINT64_MAX;
-	worker->delayed = (struct lm_slot_list){NULL, NULL};
+	worker->delayed = (struct lm_slot_list){NULL, NULL, 0};
 	now = lm_clock_ns();
 	while ((slot = lm_slot_list_take(&waiting)) != NULL) {
 		if (slot->due <= now || is_cut_short(slot))
@@ -311,8 +311,9 @@ static int create_slots(struct lm_worker *worker)
 
 		slot->worker = worker;
 		slot->buffer = worker->buffers + i * worker->buffer_size;
-		slot->demand = i < options->demand_depth;
-		lm_slot_list_append(slot->demand ? &worker->free_demand : &worker->free_prefetch,
+		slot->budget = i < options->demand_depth ? LM_BUDGET_DEMAND : LM_BUDGET_PREFETCH;
+		lm_slot_list_append(slot->budget == LM_BUDGET_DEMAND ? &worker->free_demand
+								     : &worker->free_prefetch,
 				    slot);
 	}
 	return 0;

@@ -100,7 +100,7 @@ void lm_serve_backlog(struct lm_worker *worker);
 
 /* A free slot for pages of an attachment; NULL when the budget is used up. */
 struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
-			      struct lm_lazy_region *region, bool demand);
+			      struct lm_lazy_region *region, enum lm_budget budget);
 
 /* `count` more faults, read at time `since`, wait for a page of a slot that is under way. */
 void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since);
@@ -135,8 +135,10 @@ void lm_slot_fail(struct lm_slot *slot);
 bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
 		      uint64_t *ret_due);
 
-/* A piece of a job failed and was given back: go over it again page by page. */
+/* A piece of a job failed and was given back: go over it again page by page. A
+ * single page failed for good. */
 void lm_prefetch_narrow(struct lm_slot *slot);
+void lm_prefetch_gave_up(struct lm_job *job);
 
 /* ---- collapse.c: make one complete block a huge page. True when one was tried. */
 bool lm_collapse_step(struct lazymem_attachment *attachment);

@@ -32,7 +32,8 @@ struct lazymem_handler;
 struct lazymem_handler_options {
 	size_t size;             /* sizeof(struct lazymem_handler_options) */
 	unsigned workers;        /* threads; default 1; an attachment stays with one of them */
-	unsigned demand_depth;   /* demand reads in flight per worker; default 64, at most 1024 */
+	unsigned demand_depth;   /* demand reads in flight per worker; default 64, at most 1024.
+				  * As many reads that hang hold up the worker's other faults */
 	unsigned prefetch_depth; /* prefetch pieces in flight per worker; default 4, at most 64 */
 	size_t prefetch_piece;   /* bytes; default 256 KiB; a power of two from 4 KiB to 2 MiB */
 	const int *cpus;         /* worker i runs on cpus[i % cpu_count] only; NULL: anywhere */
@@ -120,7 +121,7 @@ struct lazymem_prefetch {
 /* Queue a prefetch and return. Demand always goes first. Prefetches run one
  * after the other. NULL: everything. Parts of it that lie in no lazily filled region, and pages that
  * are there already, are passed over; poisoned pages are read again, and healed if that
- * succeeds. -EINVAL (a range that wraps, both ranges and a trace), -E2BIG,
+ * succeeds. Ends early when 16 pages of it could not be read. -EINVAL (a range that wraps, both ranges and a trace), -E2BIG,
  * -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
 					       const struct lazymem_prefetch *prefetch);
@@ -150,10 +151,10 @@ LAZYMEM_PUBLIC int lazymem_attachment_trace(struct lazymem_attachment *attachmen
 
 /* ---- statistics ---------------------------------------------------------- */
 
-/* Fault latency, from the moment a worker has read the message until the page
- * is there: bucket i counts latencies in [lower(i), lower(i + 1)) nanoseconds,
+/* Latency of every fault, from the moment a worker has read its message until
+ * its thread was woken. Bucket i counts latencies in [lower(i), lower(i + 1)) nanoseconds,
  * where lower(i) is i for i < 8 and (8 + i % 8) << (i / 8 - 1) above: eight
- * buckets an octave, so at most one part in eight off. */
+ * buckets an octave, so at most one part in eight off; the last one is open. */
 #define LAZYMEM_HISTOGRAM_BUCKETS 320
 
 /* Counters since the attachment began. At rest, when no fault waits,
