@@ -7,10 +7,14 @@
 #include "complain.h"
 #include "engine.h"
 
+#include <inttypes.h>
 #include <lazymem/file.h>
 #include <lazymem/handler.h>
 #include <lazymem/memory.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define RETRIES 5
 
 struct variant {
 	unsigned file_flags;
@@ -53,6 +57,19 @@ static int create_memory(struct engine_context *context, struct lazy *lazy)
 	if (error == 0)
 		error = lazymem_memory_create(&lazy->region, 1, &lazy->memory);
 	return error;
+}
+
+/* As the library does by itself, but not in silence: the touch that waits for
+ * the page is about to end this process. */
+static enum lazymem_verdict give_up(void *context, const struct lazymem_failure *failure)
+{
+	const struct engine *engine = context;
+
+	if (failure->attempts <= RETRIES)
+		return LAZYMEM_RETRY;
+	complain("engine %s cannot read %s at %" PRIu64 ": %s", engine->name, failure->backing,
+		 failure->backing_offset, strerror(-failure->error));
+	return LAZYMEM_POISON;
 }
 
 static int attach(struct engine_context *context, struct lazy *lazy)
