@@ -80,10 +80,15 @@ static int attach(struct engine_context *context, struct lazy *lazy)
 		.cpus = context->cpus.handler >= 0 ? &context->cpus.handler : NULL,
 		.cpu_count = context->cpus.handler >= 0 ? 1 : 0,
 	};
+	struct lazymem_attach_options attach_options = {
+		.size = sizeof(attach_options),
+		.on_failure = give_up,
+		.context = (void *)(uintptr_t)context->engine,
+	};
 	int error = lazymem_handler_create(&options, &lazy->handler);
 
 	if (error == 0)
-		error = lazymem_handler_attach(lazy->handler, lazy->memory, NULL,
+		error = lazymem_handler_attach(lazy->handler, lazy->memory, &attach_options,
 					       &lazy->attachment);
 	if (error == 0 && variant->fill)
 		error = lazymem_attachment_prefetch(lazy->attachment, NULL);
