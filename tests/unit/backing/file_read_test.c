@@ -20,6 +20,7 @@ static int read_error;
 static unsigned read_errors;
 static size_t read_most;
 static unsigned cached_reads, plain_reads;
+static bool was_direct; /* the last pread */
 
 static bool read_fails(void)
 {
@@ -47,6 +48,7 @@ ssize_t __wrap_preadv2(int fd, const struct iovec *iov, int count, off_t offset,
 ssize_t __wrap_pread(int fd, void *bytes, size_t length, off_t offset)
 {
 	plain_reads++;
+	was_direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
 	if (read_fails())
 		return -1;
 	return __real_pread(fd, bytes, length < read_most ? length : read_most, offset);
@@ -296,6 +298,9 @@ static void a_direct_read_refused_for_its_alignment_is_read_buffered(void **stat
 	read_errors = 1;
 	assert_reads(0, PAGE);
 	assert_int_equal(plain_reads, 2);
+	assert_false(was_direct);
+	assert_reads(0, PAGE);
+	assert_true(was_direct);
 }
 
 static void a_shrunk_file_fails_directly_too(void **state)

@@ -140,6 +140,25 @@ static void a_thousand_reads_are_delayed_side_by_side(void **state)
 	lazymem_backing_unref(delay);
 }
 
+static void reads_complete_in_the_order_they_are_due(void **state)
+{
+	const struct lazymem_inject_range first_bytes = {0, 64};
+	struct lazymem_backing *slow, *delay;
+	struct timed_read reads[2] = {0};
+
+	(void)state;
+	sem_init(&completed, 0, 0);
+	assert_int_equal(lazymem_inject_delay(inner, first_bytes, 10 * MS, &slow), 0);
+	assert_int_equal(lazymem_inject_delay(slow, everything, 200 * MS, &delay), 0);
+	lazymem_backing_unref(slow);
+	submit_timed(delay, &reads[0], 0); /* its inner read is over after that of the next */
+	submit_timed(delay, &reads[1], 64);
+	wait_for_completion();
+	wait_for_completion();
+	assert_true(reads[0].completed_ns <= reads[1].completed_ns);
+	lazymem_backing_unref(delay);
+}
+
 static void *read_repeatedly(void *argument)
 {
 	unsigned char bytes[16];
@@ -313,6 +332,7 @@ int main(void)
 		TEST(reads_outside_the_range_are_not_held_up),
 		TEST(errors_are_delayed_too),
 		TEST(a_thousand_reads_are_delayed_side_by_side),
+		TEST(reads_complete_in_the_order_they_are_due),
 		TEST(several_threads_read_at_once),
 		TEST(only_the_completion_of_queued_input_is_put_off),
 		TEST(the_completion_may_drop_the_last_reference),

@@ -6,11 +6,12 @@
  */
 #include "queue_fixture.h"
 
+#include <linux/time_types.h>
+
 /* The library's types stay behind queue.c: pointers are enough to pass them on. */
 struct io_uring;
 struct io_uring_params;
 struct io_uring_cqe;
-struct __kernel_timespec;
 int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 				      struct io_uring_params *params);
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
@@ -27,7 +28,8 @@ int __wrap_io_uring_submit(struct io_uring *ring);
 static int init_error;       /* every set-up answers this */
 static unsigned init_einval; /* so many set-ups answer EINVAL first */
 static unsigned inits;
-static unsigned wait_eintr; /* so many waits answer EINTR first */
+static unsigned wait_eintr; /* so many waits answer EINTR first, after 1 ms each */
+static long long wait_ns;   /* what the last wait was given */
 static int submit_error;    /* every submission answers this */
 static unsigned calls;      /* of submit_and_wait and submit */
 
@@ -49,8 +51,12 @@ int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uri
 					    void *mask)
 {
 	calls++;
+	wait_ns = timeout != NULL ? timeout->tv_nsec : -1;
 	if (wait_eintr > 0) {
+		const struct timespec pause = {.tv_nsec = 1000000};
+
 		wait_eintr--;
+		nanosleep(&pause, NULL);
 		return -EINTR;
 	}
 	if (submit_error != 0)
@@ -301,6 +307,7 @@ static void a_signal_does_not_end_the_wait(void **state)
 	wait_eintr = 3;
 	assert_int_equal(lm_queue_run(queue, 30 * 1000000), 0);
 	assert_int_equal(wait_eintr, 0);
+	assert_true(wait_ns <= 27 * 1000000);
 	assert_true(now_ms() - start >= 29);
 }
 

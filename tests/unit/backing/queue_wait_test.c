@@ -72,6 +72,34 @@ static void polls_are_armed_again_after_an_overflow(void **state)
 	free(polls);
 }
 
+/* What was dropped may not be collected yet when it is cancelled. */
+static void polls_that_the_kernel_drops_can_be_cancelled(void **state)
+{
+	enum { COUNT = 400 };
+	struct noted *polls = calloc(COUNT, sizeof(*polls));
+	int events[COUNT];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT; i++) {
+		events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		polls[i] = (struct noted){.operation.complete = note, .more = true};
+		lm_queue_poll(queue, &polls[i].operation, events[i]);
+	}
+	assert_int_equal(lm_queue_run(queue, 0), 0);
+	for (unsigned i = 0; i < COUNT; i++)
+		eventfd_write(events[i], 1);
+	assert_true(lm_queue_run(queue, 0) < COUNT);
+	for (unsigned i = 0; i < COUNT; i++)
+		lm_queue_cancel(queue, &polls[i].operation);
+	for (unsigned i = 0; i < COUNT; i++) {
+		while (polls[i].more)
+			assert_true(lm_queue_run(queue, UINT64_MAX) >= 0);
+		close(events[i]);
+	}
+	assert_int_equal(lm_queue_run(queue, 1000000), 0);
+	free(polls);
+}
+
 static void a_poll_of_a_bad_descriptor_ends(void **state)
 {
 	struct noted poll = {.operation.complete = note};
@@ -212,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_poll_completes_for_each_of_many_wakeups),
 		TEST(polls_are_armed_again_after_an_overflow),
+		TEST(polls_that_the_kernel_drops_can_be_cancelled),
 		TEST(a_poll_of_a_bad_descriptor_ends),
 		TEST(a_poll_can_be_cancelled_from_its_own_completion),
 		TEST(a_read_can_be_cancelled),
