@@ -75,6 +75,11 @@ bool lm_mapping_wants_hugepages(const struct lazymem_mapping *mapping)
 	return atomic_load(&mapping->wants_hugepages);
 }
 
+int lm_mapping_protection(const struct lazymem_mapping *mapping)
+{
+	return mapping->protection;
+}
+
 bool lm_mapping_is_dontfork(const struct lazymem_mapping *mapping)
 {
 	return atomic_load(&mapping->is_dontfork);

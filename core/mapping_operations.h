@@ -41,6 +41,9 @@ bool lm_mapping_wants_hugepages(const struct lazymem_mapping *mapping);
 /* Is MADV_DONTFORK in force by the owner's wish? */
 bool lm_mapping_is_dontfork(const struct lazymem_mapping *mapping);
 
+/* PROT_* that the mapping was made with. */
+int lm_mapping_protection(const struct lazymem_mapping *mapping);
+
 /* Is the memory shared (memfd, hugetlb, a shared file, adopted with a
  * descriptor)? */
 bool lm_mapping_is_shared(const struct lazymem_mapping *mapping);

@@ -173,6 +173,8 @@ void lm_slot_give_back(struct lm_slot *slot, size_t keep)
 	struct lm_lazy_region *region = slot->region;
 	size_t from = slot->installed + keep, count = slot->count - from;
 
+	if (keep == 0)
+		lm_populate_drop_pieces(slot);
 	for (size_t page = slot->first + from; page < slot->first + slot->count; page++) {
 		if (!slot->healing)
 			lm_page_map_release(&region->map, page);

@@ -104,16 +104,14 @@ static int create_regions(struct lazymem_attachment *attachment,
 		return lm_error(-ENOMEM, "no memory for %zu regions", count);
 	for (size_t i = 0; error == 0 && i < count; i++) {
 		error = create_region(attachment, regions[i], fresh);
-		if (error == 0)
-			pages += attachment->regions[i].map.count;
+		attachment->regions[i].first_index = pages;
+		pages += attachment->regions[i].map.count;
 	}
 	if (error != 0)
 		return error;
 	attachment->poison_job = lm_job_create_all(LM_JOB_POISON, attachment);
 	if (attachment->poison_job == NULL)
 		return lm_error(-ENOMEM, "no memory for the jobs of an attachment");
-	if (attachment->recorder.capacity > 0) /* was asked for: see create */
-		return lm_recorder_create(&attachment->recorder, pages);
 	return 0;
 }
 
@@ -185,6 +183,8 @@ static int build(struct lazymem_attachment *attachment,
 	bool fresh = (options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0;
 	int error = create_regions(attachment, regions, count, fresh);
 
+	if (error == 0 && (options->flags & LAZYMEM_ATTACH_RECORD) != 0)
+		error = lm_recorder_create(&attachment->recorder, lm_attachment_pages(attachment));
 	if (error == 0)
 		error = open_userfaultfd(attachment, options);
 	if (error == 0)
@@ -208,7 +208,6 @@ static int create(struct lazymem_memory *memory, const struct lazymem_attach_opt
 	attachment->memory = lazymem_memory_ref(memory);
 	attachment->on_failure = options->on_failure;
 	attachment->context = options->context;
-	attachment->recorder.capacity = (options->flags & LAZYMEM_ATTACH_RECORD) != 0;
 	pthread_rwlock_init(&attachment->lock, NULL);
 	lm_jobs_create(&attachment->jobs);
 	*ret_attachment = attachment;
@@ -263,8 +262,7 @@ void lm_attachment_free(struct lazymem_attachment *attachment)
 	}
 	free(attachment->regions);
 	free(attachment->poison_job);
-	if (attachment->recorder.touches != NULL)
-		lm_recorder_destroy(&attachment->recorder);
+	lm_recorder_destroy(&attachment->recorder);
 	lm_jobs_destroy(&attachment->jobs);
 	pthread_rwlock_destroy(&attachment->lock);
 	lazymem_memory_unref(attachment->memory);

@@ -36,6 +36,15 @@ struct lm_lazy_region *lm_attachment_find(struct lazymem_attachment *attachment,
 	return NULL;
 }
 
+size_t lm_attachment_pages(const struct lazymem_attachment *attachment)
+{
+	size_t pages = 0;
+
+	for (size_t i = 0; i < attachment->region_count; i++)
+		pages += attachment->regions[i].map.count;
+	return pages;
+}
+
 /* ---- prefetch */
 
 static void run_kick(struct lm_worker *worker, struct lm_command *command)
@@ -160,8 +169,7 @@ int lazymem_attachment_statistics(struct lazymem_attachment *attachment,
 
 	lm_statistics_read(&attachment->statistics, &statistics);
 	statistics.pages_poisoned = atomic_load(&attachment->poisoned);
-	for (size_t i = 0; i < attachment->region_count; i++)
-		statistics.pages_total += attachment->regions[i].map.count;
+	statistics.pages_total = lm_attachment_pages(attachment);
 	return lm_options_return(&statistics, sizeof(statistics), ret_statistics,
 				 "struct lazymem_statistics");
 }

@@ -62,6 +62,9 @@ struct lazymem_attachment {
 struct lm_lazy_region *lm_attachment_find(struct lazymem_attachment *attachment, uint64_t address,
 					  size_t *ret_page);
 
+/* Pages of all lazily filled regions. */
+size_t lm_attachment_pages(const struct lazymem_attachment *attachment);
+
 /* Mark `count` pages discarded; returns how many of them were poisoned. The
  * exclusive lock is held. */
 size_t lm_attachment_mark_discarded(struct lazymem_attachment *attachment,

@@ -51,6 +51,9 @@ static int discard(struct lazymem_mapping *mapping, void *state, size_t start, s
 							length >> region->page_shift);
 	pthread_rwlock_unlock(&attachment->lock);
 	error = lm_mapping_plain.discard(mapping, NULL, start, length);
+	if (poisoned > 0)
+		lm_lazy_region_unprotect(region, start >> region->page_shift,
+					 length >> region->page_shift);
 	/* Punching a hole in shared memory leaves the poison in the page table. */
 	if (error == 0 && poisoned > 0 && region->alias != NULL &&
 	    madvise(region->host + start, length, MADV_DONTNEED) != 0)

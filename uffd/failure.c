@@ -18,6 +18,7 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "uffd/populate.h"
 
 #include <errno.h>
 
@@ -58,6 +59,7 @@ static void retry_later(struct lm_slot *slot)
 
 static void poison(struct lm_slot *slot)
 {
+	lm_populate_drop_pieces(slot);
 	slot->error = 0;
 	slot->content = LM_CONTENT_POISON;
 	lm_slot_advance(slot);
@@ -79,7 +81,9 @@ static void give_up(struct lm_slot *slot)
 /* The memory is gone from under the region: nobody can wait in it. */
 static bool is_unmapped(const struct lm_slot *slot)
 {
-	return slot->is_read && (slot->error == -ENOENT || slot->error == -ESRCH);
+	bool populating = slot->is_read || slot->content != LM_CONTENT_BYTES;
+
+	return populating && (slot->error == -ENOENT || slot->error == -ESRCH);
 }
 
 void lm_slot_fail(struct lm_slot *slot)

@@ -169,6 +169,13 @@ size_t lm_lazy_region_extent(const struct lm_lazy_region *lazy, size_t page, siz
 	return whole > 0 ? whole : 1;
 }
 
+void lm_lazy_region_unprotect(struct lm_lazy_region *lazy, size_t page, size_t count)
+{
+	if (lazy->protects)
+		mprotect(lm_lazy_region_host(lazy, page), count << lazy->page_shift,
+			 lm_mapping_protection(lazy->mapping));
+}
+
 /* The block that holds `page`; false outside of all whole blocks. */
 static bool block_of(const struct lm_lazy_region *lazy, size_t page, size_t *ret_block)
 {

@@ -32,11 +32,13 @@ struct lm_lazy_region {
 	char *host;     /* of page 0, where the faults are reported */
 	char *alias;    /* a second mapping of the same memory, or NULL: see populate.c */
 	size_t length;
+	size_t first_index; /* of page 0, in a numbering of the pages of all regions */
 	size_t page_size;
 	unsigned page_shift;
 	unsigned can; /* LM_CAN_* */
 	bool registered;
 	bool attached; /* the mapping has the lazy operations */
+	bool protects; /* poisoned pages are PROT_NONE: the kernel has no UFFDIO_POISON */
 	bool fresh;    /* nothing was there when it was attached */
 	struct lm_page_map map;
 
@@ -82,6 +84,10 @@ static inline uint64_t lm_lazy_region_guest(const struct lm_lazy_region *lazy, s
  * be read. At least 1. */
 size_t lm_lazy_region_extent(const struct lm_lazy_region *lazy, size_t page, size_t limit,
 			     bool *ret_zero);
+
+/* Give poisoned pages their protection back, where it was taken: before they
+ * are populated after all. */
+void lm_lazy_region_unprotect(struct lm_lazy_region *lazy, size_t page, size_t count);
 
 /* Pages from `page` on became real pages. */
 void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size_t count);

@@ -36,6 +36,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -173,6 +174,7 @@ static struct step install_poison(struct lm_slot *slot, size_t page, size_t coun
 	}
 	if (mprotect(host, count << region->page_shift, PROT_NONE) != 0)
 		return (struct step){.error = -errno};
+	region->protects = true;
 	lm_populate_wake(slot->attachment, region, page, count);
 	return (struct step){.pages = count, .by = BY_POISON};
 }
@@ -188,6 +190,8 @@ static struct step install_claimed(struct lm_slot *slot, size_t page, size_t cou
 	case LM_CONTENT_BYTES:
 		break;
 	}
+	if (slot->healing)
+		lm_lazy_region_unprotect(slot->region, page, count);
 	if (slot->region->page_size > slot->worker->buffer_size)
 		return continue_or_zero(slot, page); /* the alias is written already */
 	return install_bytes(slot, page, count);
@@ -290,46 +294,76 @@ static enum lm_populated install_rest(struct lm_slot *slot)
 	return LM_POPULATED;
 }
 
-static bool is_there_already(struct lm_slot *slot)
+/* Memory that was partly there when it was attached: a page in the page cache
+ * is the guest's, and must not be written. */
+static enum lm_populated look_for_guests_page(struct lm_slot *slot)
 {
 	struct lm_verb verb = lm_userfaultfd_continue(
 		slot->attachment->fd, lm_lazy_region_host(slot->region, slot->first),
 		slot->region->page_size);
 
-	return verb.error == 0 || verb.error == -EEXIST;
+	if (verb.error == -EAGAIN)
+		return LM_LATER;
+	if (verb.error == 0 || verb.error == -EEXIST)
+		slot->filled = slot->region->page_size;
+	return LM_POPULATED;
 }
 
 /* One more piece of a page that is larger than the buffer has been read: put
- * it in the alias, if the claim still stands and the page is not the guest's.
- * True when pieces are left. */
-static bool add_piece(struct lm_slot *slot)
+ * it in the alias, if the claim still stands. LM_POPULATED: the alias is
+ * complete, or does not matter any more. */
+static enum lm_populated add_piece(struct lm_slot *slot)
 {
 	struct lm_lazy_region *region = slot->region;
 
 	if (lm_page_map_get(&region->map, slot->first) != LM_PAGE_CLAIMED)
-		return false;
-	if (slot->filled == 0 && !region->fresh && is_there_already(slot)) {
-		slot->filled = region->page_size;
-		return false;
+		return LM_POPULATED;
+	if (slot->filled == 0 && !region->fresh) {
+		enum lm_populated found = look_for_guests_page(slot);
+
+		if (found != LM_POPULATED || slot->filled > 0)
+			return found;
 	}
 	memcpy(lm_lazy_region_alias(region, slot->first) + slot->filled, slot->buffer,
 	       slot->read.length);
 	slot->filled += slot->read.length;
+	if (slot->filled == region->page_size)
+		return LM_POPULATED;
 	slot->is_read = false;
-	return slot->filled < region->page_size;
+	return LM_READ_ON;
+}
+
+static bool is_in_pieces(const struct lm_slot *slot)
+{
+	return slot->content == LM_CONTENT_BYTES &&
+	       slot->region->page_size > slot->worker->buffer_size;
+}
+
+void lm_populate_drop_pieces(struct lm_slot *slot)
+{
+	struct lm_lazy_region *region = slot->region;
+	uint64_t offset;
+	int fd;
+
+	if (!is_in_pieces(slot) || slot->filled == 0)
+		return;
+	/* Best effort: what stays is memory, and a page that is not mapped. */
+	if (lazymem_mapping_fd(region->mapping, &fd, &offset) == 0)
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				(off_t)(offset + (slot->first << region->page_shift)),
+				(off_t)region->page_size);
+	slot->filled = 0;
 }
 
 enum lm_populated lm_populate(struct lm_slot *slot)
 {
 	struct lazymem_attachment *attachment = slot->attachment;
-	bool in_pieces = slot->content == LM_CONTENT_BYTES &&
-			 slot->region->page_size > slot->worker->buffer_size;
-	enum lm_populated result;
+	enum lm_populated result = LM_POPULATED;
 
 	pthread_rwlock_rdlock(&attachment->lock);
-	if (in_pieces && slot->filled < slot->region->page_size && add_piece(slot))
-		result = LM_READ_ON;
-	else
+	if (is_in_pieces(slot) && slot->filled < slot->region->page_size)
+		result = add_piece(slot);
+	if (result == LM_POPULATED)
 		result = install_rest(slot);
 	pthread_rwlock_unlock(&attachment->lock);
 	return result;

@@ -17,6 +17,10 @@ enum lm_populated {
 /* Go on from page first + installed of the slot. Takes the attachment's shared lock. */
 enum lm_populated lm_populate(struct lm_slot *slot);
 
+/* The slot ends before its page, larger than the buffer, is complete: take the
+ * pieces out of the page cache, lest somebody takes them for a page. The claim still stands. */
+void lm_populate_drop_pieces(struct lm_slot *slot);
+
 /* Wake whoever waits for a page of the run; it faults again, and is told by the page's state
  * then. */
 void lm_populate_wake(struct lazymem_attachment *attachment, struct lm_lazy_region *region,

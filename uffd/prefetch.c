@@ -162,7 +162,7 @@ static size_t step(struct lm_slot *slot, struct lm_job *job)
 		return alike;
 	slot->region = region;
 	if (zero || job->kind == LM_JOB_POISON) {
-		alike = (size_t)lm_min(alike, PIECE_WITHOUT_IO);
+		alike = (size_t)lm_min(alike, is_narrow(job) ? 1 : PIECE_WITHOUT_IO);
 		if (start_piece(slot, job, page, alike, zero ? LM_CONTENT_ZERO : LM_CONTENT_POISON))
 			return 0;
 	} else if (start_piece(slot, job, page, (size_t)lm_min(alike, pages), LM_CONTENT_BYTES)) {
@@ -219,7 +219,8 @@ bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attac
 		return false;
 	while (passed > 0 && scanned < SCAN_PAGES && job->range < job->range_count) {
 		passed = step(slot, job);
-		skip(job, passed);
+		if (passed > 0)
+			skip(job, passed);
 		scanned += passed;
 	}
 	if (passed > 0)

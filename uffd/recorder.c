@@ -9,6 +9,7 @@
 #include "core/error.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 /* A page is at least 4096 bytes, so the low bits of its address hold its shift. */
@@ -16,11 +17,20 @@
 
 int lm_recorder_create(struct lm_recorder *recorder, size_t capacity)
 {
-	void *room = mmap(NULL, capacity * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t bytes;
+	void *room;
 
+	if (__builtin_mul_overflow(capacity, sizeof(uint64_t), &bytes))
+		return lm_error(-ENOMEM, "no room to record a trace of %zu pages", capacity);
+	room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (room == MAP_FAILED)
 		return lm_error_errno(-errno, "no room to record a trace of %zu pages", capacity);
+	recorder->seen = calloc(1, capacity / 8 + 1);
+	if (recorder->seen == NULL) {
+		munmap(room, bytes);
+		return lm_error(-ENOMEM, "no room to record a trace of %zu pages", capacity);
+	}
 	recorder->touches = room;
 	recorder->capacity = capacity;
 	atomic_init(&recorder->count, 0);
@@ -31,16 +41,21 @@ void lm_recorder_destroy(struct lm_recorder *recorder)
 {
 	if (recorder->touches != NULL)
 		munmap(recorder->touches, recorder->capacity * sizeof(uint64_t));
+	free(recorder->seen);
 	recorder->touches = NULL;
+	recorder->seen = NULL;
 	recorder->capacity = 0;
 }
 
-void lm_recorder_append(struct lm_recorder *recorder, uint64_t guest, unsigned page_shift)
+void lm_recorder_append(struct lm_recorder *recorder, size_t index, uint64_t guest,
+			unsigned page_shift)
 {
 	size_t count = atomic_load_explicit(&recorder->count, memory_order_relaxed);
+	uint8_t bit = (uint8_t)(1u << (index % 8));
 
-	if (count >= recorder->capacity)
+	if (index >= recorder->capacity || (recorder->seen[index / 8] & bit) != 0)
 		return;
+	recorder->seen[index / 8] |= bit;
 	recorder->touches[count] = guest | page_shift;
 	atomic_store_explicit(&recorder->count, count + 1, memory_order_release);
 }

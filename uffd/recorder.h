@@ -12,6 +12,7 @@
 struct lm_recorder {
 	uint64_t *touches; /* guest address | page shift; those below count are final */
 	size_t capacity;   /* pages of all lazily filled regions: each is first touched once */
+	uint8_t *seen;     /* a bit for each page that is in the trace */
 	_Atomic size_t count;
 };
 
@@ -20,8 +21,11 @@ struct lm_recorder {
 int lm_recorder_create(struct lm_recorder *recorder, size_t capacity);
 void lm_recorder_destroy(struct lm_recorder *recorder);
 
-/* The worker only. Nothing happens without a recorder (capacity 0). */
-void lm_recorder_append(struct lm_recorder *recorder, uint64_t guest, unsigned page_shift);
+/* The worker only. `index` numbers the pages of all regions: a page that is in
+ * the trace already (its read failed, and it faulted again) is not added
+ * again. Nothing happens without a recorder (capacity 0). */
+void lm_recorder_append(struct lm_recorder *recorder, size_t index, uint64_t guest,
+			unsigned page_shift);
 
 /* What was recorded up to now as a trace, in pages of `page_size` bytes,
  * of which every region's page size is a multiple. Any thread. */

@@ -198,8 +198,8 @@ static void record(const struct lm_slot *slot)
 	struct lm_lazy_region *region = slot->region;
 
 	for (size_t page = slot->first; page < slot->first + slot->demanded; page++)
-		lm_recorder_append(&slot->attachment->recorder, lm_lazy_region_guest(region, page),
-				   region->page_shift);
+		lm_recorder_append(&slot->attachment->recorder, region->first_index + page,
+				   lm_lazy_region_guest(region, page), region->page_shift);
 }
 
 static bool is_on_its_way_in(const struct lm_slot *slot, const struct lm_fault *fault)
@@ -208,15 +208,16 @@ static bool is_on_its_way_in(const struct lm_slot *slot, const struct lm_fault *
 	       fault->page - slot->first < slot->count;
 }
 
+/* Every claimed page belongs to a slot of this worker. */
 static void join(struct lm_worker *worker, const struct lm_fault *fault)
 {
-	for (size_t i = 0; i < worker->slot_count; i++) {
-		if (!is_on_its_way_in(&worker->slots[i], fault))
-			continue;
-		lm_slot_join(&worker->slots[i], fault->twins + 1, fault->since);
-		return;
+	struct lm_slot *slot = worker->slots;
+
+	while (!is_on_its_way_in(slot, fault)) {
+		slot++;
+		assert(slot < worker->slots + worker->slot_count);
 	}
-	assert(!"a claimed page belongs to a slot of its worker");
+	lm_slot_join(slot, fault->twins + 1, fault->since);
 }
 
 /* The fault at the head is for a page that needs no read: it is there, it was

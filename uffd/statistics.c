@@ -55,6 +55,20 @@ void lm_statistics_read(const struct lm_statistics *statistics, struct lazymem_s
 			atomic_load_explicit(&statistics->latency[i], memory_order_relaxed);
 }
 
+/* The nearest rank, from 1 to total: of that many faults it is the slowest. */
+static uint64_t rank_of(double quantile, uint64_t total)
+{
+	double wanted = quantile * (double)total;
+	uint64_t rank;
+
+	if (!(wanted > 1))
+		return 1;
+	if (wanted >= (double)total)
+		return total;
+	rank = (uint64_t)wanted;
+	return (double)rank < wanted ? rank + 1 : rank;
+}
+
 uint64_t lazymem_statistics_quantile(const struct lazymem_statistics *statistics, double quantile)
 {
 	uint64_t total = 0, seen = 0, rank;
@@ -63,17 +77,11 @@ uint64_t lazymem_statistics_quantile(const struct lazymem_statistics *statistics
 		total += statistics->latency[i];
 	if (total == 0)
 		return 0;
-	if (!(quantile > 0))
-		quantile = 0;
-	if (quantile > 1)
-		quantile = 1;
-	rank = (uint64_t)(quantile * (double)total);
-	if (rank >= total)
-		rank = total - 1;
+	rank = rank_of(quantile, total);
 	for (size_t i = 0; i < LAZYMEM_HISTOGRAM_BUCKETS; i++) {
 		seen += statistics->latency[i];
-		if (seen > rank)
+		if (seen >= rank)
 			return bucket_lower(i + 1) - 1;
 	}
-	return 0; /* not reached: seen ends at total > rank */
+	return 0; /* not reached: seen ends at total >= rank */
 }

@@ -48,6 +48,11 @@ static int open_system_call(void)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool is_refused(int error)
+{
+	return error == -EPERM || error == -EACCES;
+}
+
 /* The device needs only its file permissions; the system call needs a
  * capability or a sysctl, and without either it fails (no user-mode-only
  * descriptor is asked for, which would be of no use under KVM). */
@@ -55,15 +60,17 @@ static int open_either(void)
 {
 	int device = open_device(), fd;
 
-	if (device >= 0 || device == -EMFILE || device == -ENFILE)
+	if (device >= 0)
 		return device;
 	fd = open_system_call();
-	if (fd >= 0 || fd == -EMFILE || fd == -ENFILE)
+	if (fd >= 0)
 		return fd;
 	if (fd == -ENOSYS)
 		return lm_error(-ENOSYS, "this kernel has no userfaultfd (CONFIG_USERFAULTFD)");
-	return lm_error_errno(
-		fd == -EPERM ? -EPERM : fd,
+	if (!is_refused(fd))
+		return lm_error_errno(fd, "cannot open a userfaultfd");
+	return lm_error(
+		-EPERM,
 		"userfaultfd is not permitted: /dev/userfaultfd is %s (give access: chmod or "
 		"setfacl -m u:USER:rw /dev/userfaultfd), CAP_SYS_PTRACE is missing, and "
 		"vm.unprivileged_userfaultfd is 0 (sysctl vm.unprivileged_userfaultfd=1)",
