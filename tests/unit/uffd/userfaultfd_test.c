@@ -445,14 +445,14 @@ static void check_leaves_nothing_open(void **state)
 	assert_int_equal(machine.left_open, 0);
 }
 
-static void open_does_not_look_further_without_descriptors(void **state)
+static void open_closes_its_probe_when_descriptors_run_out(void **state)
 {
 	int fd = 77;
 
 	(void)state;
 	machine.failing_opening = 2;
+	machine.call_error = EMFILE;
 	assert_int_equal(lm_userfaultfd_open(&fd), -EMFILE);
-	assert_int_equal(machine.from_call, 0);
 	assert_int_equal(machine.left_open, 0);
 	assert_int_equal(fd, 77);
 }
@@ -462,8 +462,19 @@ static void open_says_that_descriptors_ran_out(void **state)
 	int fd;
 
 	(void)state;
-	lm_userfaultfd_register(UFFD, HOST, LENGTH, false, &(unsigned){0});
+	machine.open_error = machine.call_error = EMFILE;
+	assert_int_equal(lm_userfaultfd_open(&fd), -EMFILE);
+	assert_says("Too many open files");
+}
+
+/* The system call looks at permissions before it takes a descriptor. */
+static void open_tells_of_descriptors_rather_than_of_permission(void **state)
+{
+	int fd;
+
+	(void)state;
 	machine.open_error = EMFILE;
+	machine.call_error = EPERM;
 	assert_int_equal(lm_userfaultfd_open(&fd), -EMFILE);
 	assert_says("Too many open files");
 }
@@ -623,7 +634,8 @@ int main(void)
 		cmocka_unit_test_setup(check_names_a_device_that_is_missing, set_up),
 		cmocka_unit_test_setup(check_names_a_kernel_without_userfaultfd, set_up),
 		cmocka_unit_test_setup(check_leaves_nothing_open, set_up),
-		cmocka_unit_test_setup(open_does_not_look_further_without_descriptors, set_up),
+		cmocka_unit_test_setup(open_closes_its_probe_when_descriptors_run_out, set_up),
+		cmocka_unit_test_setup(open_tells_of_descriptors_rather_than_of_permission, set_up),
 		cmocka_unit_test_setup(open_says_that_descriptors_ran_out, set_up),
 		cmocka_unit_test_setup(open_speaks_of_no_permission_when_memory_ran_out, set_up),
 		cmocka_unit_test_setup(read_decodes_a_fault, set_up),
