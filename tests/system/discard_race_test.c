@@ -75,8 +75,10 @@ static void fight(void **state, int (*opponent)(void *argument))
 	assert_ok(lazymem_memory_discard(d.guest.memory, guest_address(0), d.guest.page));
 	actor_start(&actors[0], opponent, &d);
 	actor_start(&actors[1], opponent, &d);
-	for (unsigned i = 0; i < ROUNDS / (unsigned)(d.guest.page / PAGE > 1 ? 10 : 1); i++)
+	for (unsigned i = 0; i < ROUNDS / (d.guest.page > PAGE ? 10 : 1); i++) {
 		assert_ok(lazymem_memory_discard(d.guest.memory, guest_address(0), d.guest.page));
+		assert_int_equal(touch(d.guest.host + 3), 0);
+	}
 	atomic_store(&d.over, true);
 	assert_int_equal(actor_join(&actors[0]), 0);
 	assert_int_equal(actor_join(&actors[1]), 0);
