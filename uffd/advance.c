@@ -91,7 +91,7 @@ static void count_end(struct lm_slot *slot)
 
 	count_latency(slot, slot->demanded, slot->joined);
 	slot->ended[LM_COALESCED] += slot->joined;
-	for (int i = 0; i < LM_COUNTERS; i++) {
+	for (int i = 0; i < LM_OUTCOMES; i++) {
 		if (slot->ended[i] > 0)
 			lm_count(statistics, (enum lm_counter)i, slot->ended[i]);
 		slot->ended[i] = 0;
@@ -148,12 +148,11 @@ static void start_read(struct lm_slot *slot)
 	size_t skip = slot->installed << region->page_shift;
 
 	assert(slot->count <= lm_slot_capacity(slot->worker, region));
-	slot->read = (struct lazymem_read){
-		.offset = lm_lazy_region_offset(region, slot->first),
-		.complete = read_completed,
-		.context = slot,
-		.queue = slot->worker->queue,
-	};
+	/* Field by field: the scratch bytes need no zeros. */
+	slot->read.offset = lm_lazy_region_offset(region, slot->first);
+	slot->read.complete = read_completed;
+	slot->read.context = slot;
+	slot->read.queue = slot->worker->queue;
 	if (region->page_size > size) {
 		slot->read.offset += slot->filled;
 		slot->read.length = (size_t)lm_min(size, region->page_size - slot->filled);

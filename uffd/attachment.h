@@ -8,9 +8,9 @@
  * `lock` orders populating against discarding:
  *   shared     {the claim is still there, populate, publish}: the worker, with
  *              the bytes already in memory, never across I/O
- *   exclusive  {read messages, mark what a REMOVE event covers}: the worker,
- *              since reading the event lets the remover go on
- *              {mark discarded}: whoever discards, before it zaps
+ *   exclusive  {mark discarded}: whoever discards, before it zaps; the worker, for a
+ *              REMOVE event that it has just read (see serve.c)
+ *              {check, unregister}: the worker, when it lets go
  * A page that was marked can only be populated with zeros, so the zap itself
  * needs no lock (and must not hold it: madvise sleeps until the worker has
  * read the event).

@@ -183,7 +183,7 @@ static bool block_of(const struct lm_lazy_region *lazy, size_t page, size_t *ret
 
 	if (page < lazy->first_block_page)
 		return false;
-	block = (page - lazy->first_block_page) / (LM_BLOCK >> lazy->page_shift);
+	block = (page - lazy->first_block_page) >> (LM_BLOCK_SHIFT - lazy->page_shift);
 	*ret_block = block;
 	return block < lazy->blocks;
 }

@@ -14,7 +14,8 @@
 
 #include <lazymem/memory.h>
 
-#define LM_BLOCK ((size_t)2 << 20) /* bytes of a transparent huge page */
+#define LM_BLOCK_SHIFT 21
+#define LM_BLOCK ((size_t)1 << LM_BLOCK_SHIFT) /* bytes of a transparent huge page */
 
 /* present_in_block of a block that is a huge page; of one that a discard or a
  * refusal took out of the count; of one that is full. */

@@ -2,10 +2,10 @@
  *
  * From a message to a slot.
  *
- * All messages that are there are read at once. Events are applied under the
- * same exclusive lock that they are read under, before any fault of the batch
- * is served: reading a REMOVE event lets the remover go on, and from then on
- * nothing old may be installed in its range. Faults are sorted and
+ * All messages that are there are read at once. Reading a REMOVE event lets the
+ * remover go on, and from then on nothing old may be installed in its range: so
+ * events are applied right after the read, before anything is populated. The
+ * worker is the only one who populates, so nothing can come in between. Faults are sorted and
  * deduplicated, so that neighbours become one read and one populate, and wait
  * in the backlog until a demand slot is free.
  *
@@ -40,20 +40,31 @@ static void apply_event(struct lazymem_attachment *attachment, const struct lm_m
 	}
 }
 
+static void apply_events(struct lazymem_attachment *attachment, const struct lm_message *messages,
+			 int count)
+{
+	int next = 0;
+
+	while (next < count && messages[next].kind != LM_MESSAGE_REMOVE)
+		next++;
+	if (next == count)
+		return;
+	pthread_rwlock_wrlock(&attachment->lock);
+	for (; next < count; next++)
+		if (messages[next].kind == LM_MESSAGE_REMOVE)
+			apply_event(attachment, &messages[next]);
+	pthread_rwlock_unlock(&attachment->lock);
+}
+
 /* Read one batch; the faults in it go to `faults`. Returns the messages read. */
 static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *faults,
 		      size_t *ret_faults)
 {
 	struct lm_message messages[LM_MESSAGE_BATCH];
+	int received = lm_userfaultfd_read(attachment->fd, messages);
 	size_t count = 0;
-	int received;
 
-	pthread_rwlock_wrlock(&attachment->lock);
-	received = lm_userfaultfd_read(attachment->fd, messages);
-	for (int i = 0; i < received; i++)
-		if (messages[i].kind == LM_MESSAGE_REMOVE)
-			apply_event(attachment, &messages[i]);
-	pthread_rwlock_unlock(&attachment->lock);
+	apply_events(attachment, messages, received);
 	for (int i = 0; i < received; i++) {
 		struct lm_fault *fault = &faults[count];
 
@@ -61,8 +72,11 @@ static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *fa
 			continue;
 		fault->attachment = attachment;
 		fault->region = lm_attachment_find(attachment, messages[i].start, &fault->page);
-		if (fault->region != NULL)
-			count++;
+		if (fault->region == NULL)
+			continue;
+		/* Far apart faults miss the cache here; it will be wanted in a moment. */
+		__builtin_prefetch(&fault->region->map.pages[fault->page], 1);
+		count++;
 	}
 	*ret_faults = count;
 	return received;
@@ -141,8 +155,10 @@ static void drop(struct lm_worker *worker, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		fault_at(worker, i)->attachment->faults_waiting--;
-	worker->backlog_first = (worker->backlog_first + count) % LM_BACKLOG;
 	worker->backlog_count -= count;
+	/* An empty ring begins anew, where it is in the cache. */
+	worker->backlog_first =
+		worker->backlog_count > 0 ? (worker->backlog_first + count) % LM_BACKLOG : 0;
 }
 
 /* How many faults at the head of the backlog are for neighbouring pages. */

@@ -50,7 +50,7 @@ struct lm_slot {
 	uint64_t joined_since[LM_SLOT_JOINED]; /* when faults for its pages came later, ns */
 	unsigned joined; /* how many; of those beyond the array only the number is kept */
 	bool in_use;
-	size_t ended[LM_COUNTERS]; /* how its demanded pages ended: counted when it is over */
+	size_t ended[LM_OUTCOMES]; /* how its demanded pages ended: counted when it is over */
 	uint64_t since;            /* when the fault was read, ns */
 	uint64_t due;              /* when to go on, ns */
 };

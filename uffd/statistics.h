@@ -11,13 +11,13 @@
 #include <stdatomic.h>
 
 enum lm_counter {
-	LM_FAULTS,
 	LM_COPIED,
 	LM_ZEROED,
 	LM_CONTINUED,
 	LM_COALESCED,
 	LM_ALREADY_PRESENT,
 	LM_FAILED,
+	LM_FAULTS,
 	LM_PAGES_POPULATED,
 	LM_PAGES_PREFETCHED,
 	LM_PAGES_DISCARDED,
@@ -26,6 +26,7 @@ enum lm_counter {
 	LM_RETRIES,
 	LM_BLOCKS_COLLAPSED,
 	LM_COUNTERS,
+	LM_OUTCOMES = LM_FAILED + 1, /* how a fault can end: the counters before this */
 };
 
 struct lm_statistics {

@@ -101,14 +101,14 @@ static int probe(uint64_t *ret_offered)
 
 int lm_userfaultfd_check(void)
 {
-	uint64_t offered;
+	uint64_t offered = 0;
 
 	return probe(&offered);
 }
 
 int lm_userfaultfd_open(int *ret_fd)
 {
-	uint64_t offered, granted;
+	uint64_t offered = 0, granted = 0;
 	int fd, error;
 
 	error = probe(&offered);
