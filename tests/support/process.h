@@ -16,7 +16,8 @@ struct residue {
 
 struct residue residue_now(void);
 
-/* No more than `before`. Threads that have ended may take a moment to go. */
+/* No more than `before`. Threads that have ended may take a moment to go; a
+ * sanitizer maps memory of its own, so then mappings are not counted. */
 void assert_nothing_left(struct residue before);
 
 /* The sum of a field of smaps ("AnonHugePages") over the mappings in the range, KiB. */
