@@ -50,7 +50,7 @@ parse() {
 	done
 }
 
-# ---- huge pages: "FILE VALUE" for each pool that was enlarged -----------------
+# ---- huge pages: "FILE PAGES" for each pool that was enlarged by so many ----------
 
 pools=()
 
@@ -65,16 +65,18 @@ enlarge() {
 	total=$(cat "$directory/nr_hugepages")
 	free=$(cat "$directory/free_hugepages")
 	[ "$free" -lt "$wanted" ] || return 0
-	pools+=("$directory/nr_hugepages $total")
 	set_pool "$directory/nr_hugepages" $((total + wanted - free))
+	pools+=("$directory/nr_hugepages $(($(cat "$directory/nr_hugepages") - total))")
 	free=$(cat "$directory/free_hugepages")
 	[ "$free" -ge "$wanted" ] || say "only $free of $wanted pages of $1 KiB could be reserved"
 }
 
+# What was added is taken away: somebody else may have changed the pool meanwhile.
 restore_pools() {
-	local pool
+	local pool file
 	for pool in "${pools[@]}"; do
-		set_pool "${pool% *}" "${pool#* }"
+		file=${pool% *}
+		set_pool "$file" $(($(cat "$file") - ${pool#* }))
 	done
 	pools=()
 }
