@@ -62,7 +62,8 @@ struct lm_queue {
 	uint64_t wake_value; /* what the read of wake_fd delivers; unused */
 	bool wake_over;      /* that read is not in flight any more */
 	bool is_closing;
-	atomic_bool woken; /* a wake is under way */
+	struct lm_operation *uncancelled; /* polls whose cancel the kernel did not take yet */
+	atomic_bool woken;                /* a wake is under way */
 };
 
 /* ---- submission ---------------------------------------------------------- */
@@ -163,10 +164,11 @@ void lm_queue_cancel(struct lm_queue *queue, struct lm_operation *operation)
 
 	operation->cancelled = true;
 	sqe = take_sqe(queue, &error);
-	while (sqe == NULL && error == -EAGAIN) /* no memory for a request: it must not be lost */
-		sqe = take_sqe(queue, &error);
-	if (sqe == NULL)
+	if (sqe == NULL) { /* it must not be lost: somebody waits for this end */
+		operation->next_uncancelled = queue->uncancelled;
+		queue->uncancelled = operation;
 		return;
+	}
 	io_uring_prep_cancel(sqe, operation, 0);
 	io_uring_sqe_set_data(sqe, NULL);
 }
@@ -295,10 +297,26 @@ static int submit_and_wait(struct lm_queue *queue, uint64_t timeout_ns)
 	return result < 0 && result != -ETIME ? result : 0;
 }
 
+static void cancel_again(struct lm_queue *queue)
+{
+	struct lm_operation *operation = queue->uncancelled, *next;
+
+	queue->uncancelled = NULL;
+	for (; operation != NULL; operation = next) {
+		next = operation->next_uncancelled;
+		lm_queue_cancel(queue, operation);
+	}
+}
+
 int lm_queue_run(struct lm_queue *queue, uint64_t timeout_ns)
 {
 	int called = complete_refused(queue);
 	int error;
+
+	if (queue->uncancelled != NULL) {
+		cancel_again(queue);
+		timeout_ns = 0; /* room in the ring wakes nobody */
+	}
 
 	if (timeout_ns == 0 || called > 0 || io_uring_cq_ready(&queue->ring) > 0)
 		error = flush(queue);

@@ -25,9 +25,10 @@ struct lm_operation {
 	void (*complete)(struct lm_operation *operation, int result, bool more);
 
 	/* The rest is the queue's own. */
-	struct lm_operation *next; /* in the list of those the kernel refused */
-	int fd;                    /* what a poll is armed on */
-	int refusal;               /* the kernel's error */
+	struct lm_operation *next;             /* in the list of those the kernel refused */
+	struct lm_operation *next_uncancelled; /* in the list of those to cancel again */
+	int fd;                                /* what a poll is armed on */
+	int refusal;                           /* the kernel's error */
 	unsigned char kind;
 	bool cancelled; /* a poll that must not be armed again */
 };

@@ -23,6 +23,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* include/uapi/asm-generic/mman-common.h, Linux 5.18 */
+#endif
+
 /* Pages that one mincore call looks at: bounded, for it is on the stack. */
 enum { RESIDENT_CHUNK = 4096 };
 
@@ -61,6 +65,18 @@ static int punch_hole(struct lazymem_mapping *mapping, size_t start, size_t leng
 	return 0;
 }
 
+/* Memory that is locked (LAZYMEM_MAPPING_LOCK_ON_FAULT, mlockall) has a verb of its own. */
+static int drop_private(struct lazymem_mapping *mapping, size_t start, size_t length)
+{
+	void *host = mapping->host + start;
+
+	if (madvise(host, length, MADV_DONTNEED) == 0)
+		return 0;
+	if (errno == EINVAL && madvise(host, length, MADV_DONTNEED_LOCKED) == 0)
+		return 0;
+	return failed(mapping, "MADV_DONTNEED", start, length);
+}
+
 static int plain_discard(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
 	(void)state;
@@ -70,9 +86,7 @@ static int plain_discard(struct lazymem_mapping *mapping, void *state, size_t st
 				mapping->name);
 	if (lm_mapping_is_shared(mapping))
 		return punch_hole(mapping, start, length);
-	if (madvise(mapping->host + start, length, MADV_DONTNEED) != 0)
-		return failed(mapping, "MADV_DONTNEED", start, length);
-	return 0;
+	return drop_private(mapping, start, length);
 }
 
 static int plain_prefetch(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)

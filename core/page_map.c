@@ -112,6 +112,13 @@ bool lm_page_map_publish_zero(struct lm_page_map *map, size_t page)
 	return step(map, page, LM_PAGE_DISCARDED, LM_PAGE_PRESENT);
 }
 
+bool lm_page_map_undo_discard(struct lm_page_map *map, size_t page, enum lm_page_state before)
+{
+	assert(before !=
+	       LM_PAGE_CLAIMED); /* the claimer has been told that it is gone, or will be */
+	return step(map, page, LM_PAGE_DISCARDED, before);
+}
+
 void lm_page_map_discard(struct lm_page_map *map, size_t page, size_t length)
 {
 	assert(lm_fits(page, length, map->count));

@@ -64,6 +64,10 @@ bool lm_page_map_publish_zero(struct lm_page_map *map, size_t page);
 /* Any state -> DISCARDED for `length` pages. */
 void lm_page_map_discard(struct lm_page_map *map, size_t page, size_t length);
 
+/* DISCARDED -> what it was before: the discard did not happen after all. False
+ * when it is not DISCARDED any more. */
+bool lm_page_map_undo_discard(struct lm_page_map *map, size_t page, enum lm_page_state before);
+
 /* How many pages from `page` on are in `state`, at most `limit`. */
 size_t lm_page_map_run(const struct lm_page_map *map, size_t page, size_t limit,
 		       enum lm_page_state state);

@@ -32,6 +32,11 @@ void lm_slot_own_thread(struct lm_worker *worker)
 	own_worker = worker;
 }
 
+bool lm_slot_on_worker(void)
+{
+	return own_worker != NULL;
+}
+
 static struct lm_slot_list *free_slots(struct lm_worker *worker, enum lm_budget budget)
 {
 	return budget == LM_BUDGET_DEMAND ? &worker->free_demand : &worker->free_prefetch;
@@ -132,11 +137,14 @@ static void read_completed(struct lazymem_read *read, int error)
 				    slot);
 		return;
 	}
+	/* The worker may go away as soon as it has seen the slot; it waits for zero. */
+	atomic_fetch_add(&worker->completing, 1);
 	slot->next = atomic_load_explicit(&worker->read_elsewhere, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&worker->read_elsewhere, &slot->next, slot,
 						      memory_order_release, memory_order_relaxed))
 		continue;
 	lm_queue_wake(worker->queue);
+	atomic_fetch_sub(&worker->completing, 1);
 }
 
 /* Read what is not installed yet: the rest of the run, or the next piece of a
@@ -226,7 +234,11 @@ void lm_slot_advance(struct lm_slot *slot)
 		lm_slot_end(slot);
 		return;
 	case LM_READ_ON:
-		start_read(slot);
+		slot->attempts = 0;
+		if (slot->attachment->aborting)
+			lm_slot_cut_short(slot);
+		else
+			start_read(slot);
 		return;
 	case LM_LATER:
 		postpone(slot);

@@ -189,11 +189,12 @@ static int build(struct lazymem_attachment *attachment,
 		error = open_userfaultfd(attachment, options);
 	if (error == 0)
 		error = register_regions(attachment);
-	if (error != 0) {
+	if (error == 0)
+		return 0;
+	if (fresh)
 		unregister_regions(attachment);
-		if (!fresh)
-			attachment->fd = -1; /* still the caller's */
-	}
+	else /* the descriptor is the caller's still, and who waits on it must go on waiting */
+		attachment->fd = -1;
 	return error;
 }
 
@@ -225,6 +226,8 @@ int lazymem_handler_attach(struct lazymem_handler *handler, struct lazymem_memor
 	int error = lm_options_copy(caller_options, &options, sizeof(options),
 				    "struct lazymem_attach_options");
 
+	if (error == 0 && lm_slot_on_worker())
+		error = lm_error(-EDEADLK, "a callback on a worker cannot attach guest memory");
 	if (error == 0)
 		error = check_options(&options);
 	if (error == 0)
@@ -245,6 +248,9 @@ int lazymem_handler_attach(struct lazymem_handler *handler, struct lazymem_memor
 	attachment->worker = lm_handler_choose(handler);
 	lm_worker_call(attachment->worker,
 		       &(struct lm_command){.run = run_adopt, .attachment = attachment});
+	pthread_rwlock_wrlock(&attachment->lock);
+	attachment->serving = true;
+	pthread_rwlock_unlock(&attachment->lock);
 	*ret_attachment = attachment;
 	return 0;
 }

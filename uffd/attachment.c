@@ -49,7 +49,8 @@ size_t lm_attachment_pages(const struct lazymem_attachment *attachment)
 
 static void run_kick(struct lm_worker *worker, struct lm_command *command)
 {
-	lm_worker_mark_busy(worker, command->attachment);
+	if (!command->attachment->released) /* else the job goes with the attachment */
+		lm_worker_mark_busy(worker, command->attachment);
 	lm_worker_end_command(worker, command);
 }
 
@@ -132,6 +133,10 @@ int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
 	error = make_job(attachment, &prefetch, &job);
 	if (error != 0)
 		return error;
+	if (lm_slot_on_worker()) {
+		free(job);
+		return lm_error(-EDEADLK, "a callback on a worker cannot queue a prefetch");
+	}
 	lm_jobs_append(&attachment->jobs, job);
 	lm_worker_call(attachment->worker,
 		       &(struct lm_command){.run = run_kick, .attachment = attachment});
@@ -140,7 +145,11 @@ int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
 
 int lazymem_attachment_wait(struct lazymem_attachment *attachment, uint64_t timeout_ns)
 {
-	int error = lm_jobs_wait(&attachment->jobs, lm_jobs_queued(&attachment->jobs), timeout_ns);
+	int error;
+
+	if (lm_slot_on_worker())
+		return lm_error(-EDEADLK, "a callback on a worker cannot wait for a prefetch");
+	error = lm_jobs_wait(&attachment->jobs, lm_jobs_queued(&attachment->jobs), timeout_ns);
 
 	if (error != 0)
 		return lm_error(error, "the prefetch has not ended after %" PRIu64 " ns",

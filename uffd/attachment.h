@@ -41,16 +41,18 @@ struct lazymem_attachment {
 	void *context;
 	struct lm_recorder recorder;
 	struct lm_statistics statistics;
+	bool serving;              /* the worker knows it; changed under the exclusive lock */
 	_Atomic uint64_t poisoned; /* pages that are poisoned now */
 	struct lm_jobs jobs;
 	struct lm_job *poison_job; /* made beforehand, so that an abort cannot lack memory */
 
 	/* The worker's own. */
 	struct lm_operation poll;
-	struct lazymem_attachment *next_readable, *next_busy;
-	bool readable; /* in the worker's list of those with messages to read */
-	bool busy;     /* in its list of those with a job, blocks to collapse, or to settle */
-	bool aborting; /* nothing is read any more: what is missing gets poisoned */
+	struct lazymem_attachment *next_readable, *next_busy, *next_overflowed;
+	bool overflowed; /* in its list of those with faults beyond the backlog */
+	bool readable;   /* in the worker's list of those with messages to read */
+	bool busy;       /* in its list of those with a job, blocks to collapse, or to settle */
+	bool aborting;   /* nothing is read any more: what is missing gets poisoned */
 	unsigned slots_in_use;     /* reads and populates under way */
 	unsigned faults_waiting;   /* in the worker's backlog */
 	struct lm_command *settle; /* finish or abort waits for the above to come to rest */
@@ -65,10 +67,11 @@ struct lm_lazy_region *lm_attachment_find(struct lazymem_attachment *attachment,
 /* Pages of all lazily filled regions. */
 size_t lm_attachment_pages(const struct lazymem_attachment *attachment);
 
-/* Mark `count` pages discarded; returns how many of them were poisoned. The
- * exclusive lock is held. */
-size_t lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
-				    struct lm_lazy_region *region, size_t page, size_t count);
+/* Mark `count` pages discarded; their states before go to ret_before unless it
+ * is NULL. The exclusive lock is held. */
+void lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
+				  struct lm_lazy_region *region, size_t page, size_t count,
+				  uint8_t *ret_before);
 
 /* Close the userfaultfd, give the mappings their plain operations back, free
  * everything. Only when no worker knows the attachment any more, or none has

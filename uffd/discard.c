@@ -8,67 +8,143 @@
  * the lock: madvise sleeps until the worker has read its REMOVE event, for
  * which the worker needs the lock.
  *
+ * A large range is taken in chunks: nobody needs it to go at one moment, and
+ * everybody else needs the lock.
+ *
  * Before the region is registered and after it was let go of, the plain
  * operations apply.
  */
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/mapping_operations.h"
 #include "uffd/worker.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
-size_t lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
-				    struct lm_lazy_region *region, size_t page, size_t count)
-{
-	size_t poisoned = 0, kept = 0;
+/* Pages marked at a time, so that nobody waits long for the lock. */
+#define CHUNK_PAGES ((size_t)1 << 15)
 
-	for (size_t i = page; i < page + count; i++) {
-		enum lm_page_state state = lm_page_map_get(&region->map, i);
+void lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
+				  struct lm_lazy_region *region, size_t page, size_t count,
+				  uint8_t *ret_before)
+{
+	size_t poisoned = 0, changed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		enum lm_page_state state = lm_page_map_get(&region->map, page + i);
 
 		poisoned += state == LM_PAGE_POISONED;
 		/* A discard of ours comes here twice: marked, then by its own event. */
-		kept += state != LM_PAGE_DISCARDED;
+		changed += state != LM_PAGE_DISCARDED;
+		if (ret_before != NULL)
+			ret_before[i] = (uint8_t)state;
 	}
+	if (changed == 0)
+		return;
 	lm_page_map_discard(&region->map, page, count);
 	lm_lazy_region_break_blocks(region, page, count);
 	atomic_fetch_sub(&attachment->poisoned, poisoned);
-	lm_count(&attachment->statistics, LM_PAGES_DISCARDED, kept);
-	return poisoned;
+	lm_count(&attachment->statistics, LM_PAGES_DISCARDED, changed);
+}
+
+/* The zap failed, so the pages are what they were: a missing one must not
+ * become a false zero. A claim that was revoked is not given back; its page is
+ * missing again. */
+static void unmark(struct lm_lazy_region *region, size_t page, size_t count, const uint8_t *before)
+{
+	struct lazymem_attachment *attachment = region->attachment;
+
+	pthread_rwlock_wrlock(&attachment->lock);
+	for (size_t i = 0; i < count; i++) {
+		enum lm_page_state state = (enum lm_page_state)before[i];
+
+		if (state == LM_PAGE_CLAIMED)
+			state = LM_PAGE_MISSING;
+		if (lm_page_map_undo_discard(&region->map, page + i, state) &&
+		    state == LM_PAGE_POISONED)
+			atomic_fetch_add(&attachment->poisoned, 1);
+	}
+	pthread_rwlock_unlock(&attachment->lock);
+}
+
+static int zap(struct lm_lazy_region *region, size_t page, size_t count)
+{
+	size_t start = page << region->page_shift, length = count << region->page_shift;
+	int error = lm_mapping_plain.discard(region->mapping, NULL, start, length);
+
+	if (error != 0 || !atomic_load(&region->had_poison))
+		return error;
+	lm_lazy_region_unprotect(region, page, count);
+	/* Punching a hole in shared memory leaves the poison in the page table. */
+	if (region->alias != NULL && madvise(region->host + start, length, MADV_DONTNEED) != 0)
+		return lm_error_errno(-errno, "cannot clear poisoned pages");
+	return 0;
+}
+
+static int discard_chunk(struct lm_lazy_region *region, size_t page, size_t count, uint8_t *before)
+{
+	struct lazymem_attachment *attachment = region->attachment;
+	int error;
+
+	pthread_rwlock_wrlock(&attachment->lock);
+	lm_attachment_mark_discarded(attachment, region, page, count, before);
+	pthread_rwlock_unlock(&attachment->lock);
+	error = zap(region, page, count);
+	if (error != 0)
+		unmark(region, page, count, before);
+	return error;
+}
+
+static int discard_lazy(struct lm_lazy_region *region, size_t page, size_t count)
+{
+	uint8_t *before = malloc((size_t)lm_min(count, CHUNK_PAGES));
+	int error = 0;
+
+	if (before == NULL)
+		return lm_error(-ENOMEM, "no memory to discard %zu pages", count);
+	for (size_t chunk; error == 0 && count > 0; page += chunk, count -= chunk) {
+		chunk = (size_t)lm_min(count, CHUNK_PAGES);
+		error = discard_chunk(region, page, chunk, before);
+	}
+	free(before);
+	return error;
+}
+
+/* Is the worker serving the region by now, and not yet finished? */
+static bool is_served(struct lm_lazy_region *region)
+{
+	struct lazymem_attachment *attachment = region->attachment;
+	bool serving;
+
+	pthread_rwlock_rdlock(&attachment->lock);
+	serving = attachment->serving;
+	pthread_rwlock_unlock(&attachment->lock);
+	return serving;
 }
 
 static int discard(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
 	struct lm_lazy_region *region = state;
-	struct lazymem_attachment *attachment = region->attachment;
-	size_t poisoned = 0;
-	int error;
 
-	pthread_rwlock_wrlock(&attachment->lock);
-	if (region->registered)
-		poisoned = lm_attachment_mark_discarded(attachment, region,
-							start >> region->page_shift,
-							length >> region->page_shift);
-	pthread_rwlock_unlock(&attachment->lock);
-	error = lm_mapping_plain.discard(mapping, NULL, start, length);
-	if (poisoned > 0)
-		lm_lazy_region_unprotect(region, start >> region->page_shift,
-					 length >> region->page_shift);
-	/* Punching a hole in shared memory leaves the poison in the page table. */
-	if (error == 0 && poisoned > 0 && region->alias != NULL &&
-	    madvise(region->host + start, length, MADV_DONTNEED) != 0)
-		error = lm_error_errno(-errno, "cannot clear poisoned pages");
-	return error;
+	if (lm_slot_on_worker())
+		return lm_error(-EDEADLK, "a callback on a worker cannot discard");
+	if (!is_served(region))
+		return lm_mapping_plain.discard(mapping, NULL, start, length);
+	return discard_lazy(region, start >> region->page_shift, length >> region->page_shift);
 }
 
 static int prefetch(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
 	struct lm_lazy_region *region = state;
-	struct lazymem_guest_range range = {{region->guest + start}, length};
+	struct lazymem_guest_range range = {.length = length};
 	struct lazymem_prefetch options = {
 		.size = sizeof(options), .ranges = &range, .range_count = 1};
 
-	(void)mapping;
+	if (!is_served(region))
+		return lm_mapping_plain.prefetch(mapping, NULL, start, length);
+	range.start.value = region->guest + start;
 	return lazymem_attachment_prefetch(region->attachment, &options);
 }
 

@@ -10,7 +10,7 @@
  *  - then the owner (or the default) says retry, after a pause that doubles,
  *    or poison. A page that only a prefetch wanted is given back instead: if
  *    a fault comes for it, that fault asks again;
- *  - memory that is no longer mapped has nobody who waits: given back;
+ *  - a page that is no longer mapped has nobody who waits: given back;
  *  - poisoning itself is tried again until it succeeds, since what comes after
  *    an abort may rely on it.
  */
@@ -71,6 +71,14 @@ static void give_back(struct lm_slot *slot)
 	lm_slot_end(slot);
 }
 
+void lm_slot_cut_short(struct lm_slot *slot)
+{
+	if (slot->demand)
+		poison(slot);
+	else
+		give_back(slot);
+}
+
 static void give_up(struct lm_slot *slot)
 {
 	if (slot->job != NULL)
@@ -78,42 +86,66 @@ static void give_up(struct lm_slot *slot)
 	give_back(slot);
 }
 
-/* The memory is gone from under the region: nobody can wait in it. */
-static bool is_unmapped(const struct lm_slot *slot)
+/* The kernel found no memory of ours to populate. For one page that means that
+ * nobody can wait in it; for several it may only mean that they do not lie in
+ * one piece of the address space (an madvise or mprotect on a part of a region
+ * splits it), which ends when they are taken one by one. */
+static bool is_out_of_place(const struct lm_slot *slot)
 {
 	bool populating = slot->is_read || slot->content != LM_CONTENT_BYTES;
 
-	return populating && (slot->error == -ENOENT || slot->error == -ESRCH);
+	return populating && slot->error == -ENOENT;
+}
+
+/* The process whose memory it was has ended. */
+static bool is_dead(const struct lm_slot *slot)
+{
+	bool populating = slot->is_read || slot->content != LM_CONTENT_BYTES;
+
+	return populating && slot->error == -ESRCH;
+}
+
+/* Cut a run of several pages down. The slot goes on with one page at once if
+ * only the run was at fault; it is over if it was a job's. True when all that
+ * is to be done is done. */
+static bool narrow(struct lm_slot *slot)
+{
+	if (!slot->demand) {
+		lm_prefetch_narrow(slot);
+		give_back(slot);
+		return true;
+	}
+	lm_slot_give_back(slot, 1);
+	if (!is_out_of_place(slot))
+		return false;
+	slot->error = 0;
+	lm_slot_advance(slot);
+	return true;
+}
+
+/* Somebody waits for a page that only a job wanted: given back, it is asked
+ * for again as what it is now. */
+static bool is_wanted_after_all(const struct lm_slot *slot)
+{
+	return !slot->demand && slot->joined > 0;
 }
 
 void lm_slot_fail(struct lm_slot *slot)
 {
-	size_t rest = slot->count - slot->installed;
-
-	if (is_unmapped(slot)) {
+	if (is_dead(slot)) {
+		give_back(slot);
+		return;
+	}
+	if (slot->count - slot->installed > 1 && narrow(slot))
+		return;
+	if (is_out_of_place(slot) || is_wanted_after_all(slot)) {
 		give_back(slot);
 		return;
 	}
 	slot->attempts++;
-	if (slot->content == LM_CONTENT_POISON) {
+	if (slot->content == LM_CONTENT_POISON)
 		retry_later(slot);
-		return;
-	}
-	if (rest > 1 && !slot->demand) {
-		lm_prefetch_narrow(slot);
-		give_back(slot);
-		return;
-	}
-	if (rest > 1)
-		lm_slot_give_back(slot, 1);
-	if (slot->attachment->aborting) {
-		if (slot->demand)
-			poison(slot);
-		else
-			give_up(slot);
-		return;
-	}
-	if (ask_owner(slot) == LAZYMEM_RETRY)
+	else if (!slot->attachment->aborting && ask_owner(slot) == LAZYMEM_RETRY)
 		retry_later(slot);
 	else if (slot->demand)
 		poison(slot);

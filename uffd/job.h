@@ -41,6 +41,7 @@ struct lm_job {
 	size_t narrow_page;        /* page by page until the cursor is past it */
 	unsigned pieces;           /* under way */
 	unsigned given_up;         /* pages */
+	bool ends_early;           /* too many */
 	size_t range_count;
 	struct lm_job_range ranges[];
 };

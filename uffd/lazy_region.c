@@ -24,10 +24,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* include/uapi/asm-generic/mman-common.h, Linux 5.18 */
+#endif
+
 static int refuse(const struct lm_lazy_region *lazy, int error, const char *why)
 {
 	return lm_error(error, "region [0x%" PRIx64 "+0x%zx] cannot be filled lazily: %s",
 			lazy->guest, lazy->length, why);
+}
+
+/* Nothing is there, but what an earlier abort poisoned may still be marked. */
+static void clear_poison(const struct lm_lazy_region *lazy)
+{
+	if (madvise(lazy->host, lazy->length, MADV_DONTNEED) != 0)
+		madvise(lazy->host, lazy->length, MADV_DONTNEED_LOCKED); /* mlocked */
 }
 
 static int check_fresh(const struct lm_lazy_region *lazy)
@@ -120,6 +131,7 @@ int lm_lazy_region_create(struct lazymem_region *region, bool fresh, struct lm_l
 		error = check_fresh(lazy);
 		if (error != 0)
 			return error;
+		clear_poison(lazy);
 	}
 	error = lm_page_map_create(lazy->length >> lazy->page_shift, &lazy->map);
 	if (error == 0)
@@ -171,7 +183,7 @@ size_t lm_lazy_region_extent(const struct lm_lazy_region *lazy, size_t page, siz
 
 void lm_lazy_region_unprotect(struct lm_lazy_region *lazy, size_t page, size_t count)
 {
-	if (lazy->protects)
+	if (atomic_load(&lazy->protects))
 		mprotect(lm_lazy_region_host(lazy, page), count << lazy->page_shift,
 			 lm_mapping_protection(lazy->mapping));
 }

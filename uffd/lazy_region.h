@@ -13,6 +13,7 @@
 #include "core/page_map.h"
 
 #include <lazymem/memory.h>
+#include <stdatomic.h>
 
 #define LM_BLOCK_SHIFT 21
 #define LM_BLOCK ((size_t)1 << LM_BLOCK_SHIFT) /* bytes of a transparent huge page */
@@ -38,9 +39,10 @@ struct lm_lazy_region {
 	unsigned page_shift;
 	unsigned can; /* LM_CAN_* */
 	bool registered;
-	bool attached; /* the mapping has the lazy operations */
-	bool protects; /* poisoned pages are PROT_NONE: the kernel has no UFFDIO_POISON */
-	bool fresh;    /* nothing was there when it was attached */
+	bool attached;          /* the mapping has the lazy operations */
+	atomic_bool had_poison; /* pages were poisoned; there may be marks that no state tells of */
+	atomic_bool protects;   /* poisoned pages are PROT_NONE: the kernel has no UFFDIO_POISON */
+	bool fresh;             /* nothing was there when it was attached */
 	struct lm_page_map map;
 
 	/* How many pages of each 2 MiB block of host memory are real pages (which

@@ -23,7 +23,8 @@
  *   DISCARDED  zeros, if a fault asked   -> PRESENT
  *   PRESENT    the kernel lost the mapping, not we: CONTINUE shared memory; what
  *              was zapped without an event reads as zeros
- *   else       wake
+ *   POISONED   poison, again
+ *   MISSING    wake
  * Whatever the way, everybody who waits for the page is woken: by the verb, or
  * by an explicit wake where the verb says that the page is there already.
  */
@@ -120,21 +121,25 @@ static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count
 	return continue_or_zero(slot, page);
 }
 
-/* A zeroed page for hugetlb memory, which ZEROPAGE refuses. fallocate leaves
- * a page alone that is there. */
+/* fallocate on one page of the file behind shared memory. */
+static int change_file(const struct lm_lazy_region *region, size_t page, int mode)
+{
+	uint64_t offset;
+	int fd, error = lazymem_mapping_fd(region->mapping, &fd, &offset);
+
+	if (error != 0)
+		return error;
+	offset += (uint64_t)page << region->page_shift;
+	return fallocate(fd, mode, (off_t)offset, (off_t)region->page_size) != 0 ? -errno : 0;
+}
+
+/* A zeroed page for hugetlb memory, which ZEROPAGE refuses. One that is there
+ * is left alone. */
 static struct step allocate_zero(struct lm_slot *slot, size_t page)
 {
-	struct lm_lazy_region *region = slot->region;
-	uint64_t offset;
-	int fd, error;
+	int error = change_file(slot->region, page, 0);
 
-	error = lazymem_mapping_fd(region->mapping, &fd, &offset);
-	if (error == 0 && fallocate(fd, 0, (off_t)(offset + (page << region->page_shift)),
-				    (off_t)region->page_size) != 0)
-		error = -errno;
-	if (error != 0)
-		return (struct step){.error = error};
-	return continue_or_wake(slot, page, 1);
+	return error != 0 ? (struct step){.error = error} : continue_or_wake(slot, page, 1);
 }
 
 static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count)
@@ -163,18 +168,19 @@ static struct step install_poison(struct lm_slot *slot, size_t page, size_t coun
 	char *host = lm_lazy_region_host(region, page);
 	struct lm_verb verb;
 
+	atomic_store(&region->had_poison, true);
 	if (region->can & LM_CAN_POISON) {
 		verb = lm_userfaultfd_poison(slot->attachment->fd, host,
 					     count << region->page_shift);
 		if (verb.error == -EEXIST && verb.done == 0) /* poisoned before, or there */
 			return wake_one(slot, page);
 		if (verb.error == 0 || verb.error == -EAGAIN || verb.error == -ENOENT ||
-		    verb.done > 0)
+		    verb.error == -ESRCH || verb.done > 0)
 			return step_of(region, verb, BY_POISON);
 	}
 	if (mprotect(host, count << region->page_shift, PROT_NONE) != 0)
 		return (struct step){.error = -errno};
-	region->protects = true;
+	atomic_store(&region->protects, true);
 	lm_populate_wake(slot->attachment, region, page, count);
 	return (struct step){.pages = count, .by = BY_POISON};
 }
@@ -202,6 +208,17 @@ static bool is_demanded(const struct lm_slot *slot, size_t page)
 	return page - slot->first < slot->demanded;
 }
 
+/* A page that is not claimed gets what its state says. If that was refused
+ * before and the verdict is poison (the memory is used up, say), and is refused
+ * again, nothing but poison is left. Not so while letting go: the kernel has
+ * the same zeros. */
+static struct step or_poison(struct lm_slot *slot, size_t page, struct step step)
+{
+	if (slot->content != LM_CONTENT_POISON || step.error == 0 || step.error == -EAGAIN)
+		return step;
+	return slot->attachment->aborting ? wake_one(slot, page) : install_poison(slot, page, 1);
+}
+
 static struct step install_in_state(struct lm_slot *slot, enum lm_page_state state, size_t page,
 				    size_t count)
 {
@@ -209,13 +226,16 @@ static struct step install_in_state(struct lm_slot *slot, enum lm_page_state sta
 	case LM_PAGE_CLAIMED:
 		return install_claimed(slot, page, count);
 	case LM_PAGE_DISCARDED:
-		return is_demanded(slot, page) ? install_zeros(slot, page, 1)
-					       : wake_one(slot, page);
+		if (!is_demanded(slot, page))
+			break;
+		return or_poison(slot, page, install_zeros(slot, page, 1));
 	case LM_PAGE_PRESENT:
-		return slot->region->alias != NULL ? continue_or_zero(slot, page)
-						   : install_zeros(slot, page, 1);
+		return or_poison(slot, page,
+				 slot->region->alias != NULL ? continue_or_zero(slot, page)
+							     : install_zeros(slot, page, 1));
+	case LM_PAGE_POISONED: /* a fault: somebody has taken the poison away, unseen */
+		return install_poison(slot, page, 1);
 	case LM_PAGE_MISSING:
-	case LM_PAGE_POISONED:
 		break;
 	}
 	return wake_one(slot, page);
@@ -237,6 +257,17 @@ static void note_demanded(struct lm_slot *slot, size_t page, size_t count, enum 
 			lm_min(count, slot->demanded - offset);
 }
 
+/* A claimed page ends as PRESENT or POISONED, a discarded one that got its zeros
+ * as PRESENT. Else the state was right already, or is not this slot's. */
+static bool changes_state(const struct lm_slot *slot, enum lm_page_state state, size_t page,
+			  enum settled by)
+{
+	if (state == LM_PAGE_DISCARDED)
+		return is_demanded(slot, page) && by != BY_POISON &&
+		       !(by == BY_WAKE && slot->attachment->aborting);
+	return state == LM_PAGE_CLAIMED;
+}
+
 /* Publish the pages that a step installed, and count them. */
 static void publish(struct lm_slot *slot, enum lm_page_state state, size_t page, struct step step)
 {
@@ -245,7 +276,7 @@ static void publish(struct lm_slot *slot, enum lm_page_state state, size_t page,
 	size_t offset = page - slot->first, asked;
 
 	note_demanded(slot, page, step.pages, state, step.by);
-	if (state != LM_PAGE_CLAIMED && !(state == LM_PAGE_DISCARDED && is_demanded(slot, page)))
+	if (!changes_state(slot, state, page, step.by))
 		return;
 	for (size_t i = page; i < page + step.pages; i++) {
 		bool published;
@@ -309,30 +340,6 @@ static enum lm_populated look_for_guests_page(struct lm_slot *slot)
 	return LM_POPULATED;
 }
 
-/* One more piece of a page that is larger than the buffer has been read: put
- * it in the alias, if the claim still stands. LM_POPULATED: the alias is
- * complete, or does not matter any more. */
-static enum lm_populated add_piece(struct lm_slot *slot)
-{
-	struct lm_lazy_region *region = slot->region;
-
-	if (lm_page_map_get(&region->map, slot->first) != LM_PAGE_CLAIMED)
-		return LM_POPULATED;
-	if (slot->filled == 0 && !region->fresh) {
-		enum lm_populated found = look_for_guests_page(slot);
-
-		if (found != LM_POPULATED || slot->filled > 0)
-			return found;
-	}
-	memcpy(lm_lazy_region_alias(region, slot->first) + slot->filled, slot->buffer,
-	       slot->read.length);
-	slot->filled += slot->read.length;
-	if (slot->filled == region->page_size)
-		return LM_POPULATED;
-	slot->is_read = false;
-	return LM_READ_ON;
-}
-
 static bool is_in_pieces(const struct lm_slot *slot)
 {
 	return slot->content == LM_CONTENT_BYTES &&
@@ -341,18 +348,49 @@ static bool is_in_pieces(const struct lm_slot *slot)
 
 void lm_populate_drop_pieces(struct lm_slot *slot)
 {
-	struct lm_lazy_region *region = slot->region;
-	uint64_t offset;
-	int fd;
+	enum lm_page_state state;
 
 	if (!is_in_pieces(slot) || slot->filled == 0)
 		return;
-	/* Best effort: what stays is memory, and a page that is not mapped. */
-	if (lazymem_mapping_fd(region->mapping, &fd, &offset) == 0)
-		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				(off_t)(offset + (slot->first << region->page_shift)),
-				(off_t)region->page_size);
 	slot->filled = 0;
+	/* Only the worker makes a page PRESENT, so these two states stay until
+	 * this is done: no page of the guest's is punched. */
+	state = lm_page_map_get(&slot->region->map, slot->first);
+	if (state == LM_PAGE_CLAIMED || state == LM_PAGE_DISCARDED)
+		/* Best effort: what stays is memory, and a page that is not mapped. */
+		(void)change_file(slot->region, slot->first,
+				  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+}
+
+/* One more piece of a page that is larger than the buffer has been read: put
+ * it in the alias, if the claim still stands. LM_POPULATED: the alias is
+ * complete, or does not matter any more. */
+static enum lm_populated add_piece(struct lm_slot *slot)
+{
+	struct lm_lazy_region *region = slot->region;
+
+	if (lm_page_map_get(&region->map, slot->first) != LM_PAGE_CLAIMED) {
+		lm_populate_drop_pieces(slot);
+		return LM_POPULATED;
+	}
+	if (slot->filled == 0 && !region->fresh) {
+		enum lm_populated found = look_for_guests_page(slot);
+
+		if (found != LM_POPULATED || slot->filled > 0)
+			return found;
+	}
+	/* Where there is no page to be had, a write through the alias would raise SIGBUS. */
+	if (slot->filled == 0)
+		slot->error = change_file(region, slot->first, 0);
+	if (slot->error != 0)
+		return LM_REFUSED;
+	memcpy(lm_lazy_region_alias(region, slot->first) + slot->filled, slot->buffer,
+	       slot->read.length);
+	slot->filled += slot->read.length;
+	if (slot->filled == region->page_size)
+		return LM_POPULATED;
+	slot->is_read = false;
+	return LM_READ_ON;
 }
 
 enum lm_populated lm_populate(struct lm_slot *slot)

@@ -18,7 +18,7 @@ enum lm_populated {
 enum lm_populated lm_populate(struct lm_slot *slot);
 
 /* The slot ends before its page, larger than the buffer, is complete: take the
- * pieces out of the page cache, lest somebody takes them for a page. The claim still stands. */
+ * pieces out of the page cache, lest somebody takes them for a page. */
 void lm_populate_drop_pieces(struct lm_slot *slot);
 
 /* Wake whoever waits for a page of the run; it faults again, and is told by the page's state

@@ -51,6 +51,8 @@ void lm_prefetch_narrow(struct lm_slot *slot)
 	size_t start = slot->first + slot->installed - job->ranges[slot->job_range].first;
 	size_t end = slot->first + slot->count - job->ranges[slot->job_range].first;
 
+	if (job->ends_early)
+		return;
 	if (slot->job_range < job->range || (slot->job_range == job->range && start < job->page)) {
 		if (!is_narrow(job)) {
 			job->narrow_range = slot->job_range;
@@ -64,8 +66,10 @@ void lm_prefetch_narrow(struct lm_slot *slot)
 void lm_prefetch_gave_up(struct lm_job *job)
 {
 	job->given_up++;
-	if (job->kind == LM_JOB_FILL || job->given_up == MOST_GIVEN_UP)
+	if (job->kind == LM_JOB_FILL || job->given_up == MOST_GIVEN_UP) {
+		job->ends_early = true;
 		job->range = job->range_count;
+	}
 }
 
 /* ---- a piece */
@@ -157,10 +161,13 @@ static size_t step(struct lm_slot *slot, struct lm_job *job)
 
 	if (pass > 0)
 		return pass;
+	slot->region = region;
+	/* Read even in a hole: zeros do not heal, bytes that are zero do. */
+	if (lm_page_map_get(&region->map, page) == LM_PAGE_POISONED)
+		return start_piece(slot, job, page, 1, LM_CONTENT_BYTES) ? 0 : 1;
 	alike = lm_lazy_region_extent(region, page, left, &zero);
 	if (zero && leaves_hole(job, region, alike))
 		return alike;
-	slot->region = region;
 	if (zero || job->kind == LM_JOB_POISON) {
 		alike = (size_t)lm_min(alike, is_narrow(job) ? 1 : PIECE_WITHOUT_IO);
 		if (start_piece(slot, job, page, alike, zero ? LM_CONTENT_ZERO : LM_CONTENT_POISON))
@@ -168,7 +175,7 @@ static size_t step(struct lm_slot *slot, struct lm_job *job)
 	} else if (start_piece(slot, job, page, (size_t)lm_min(alike, pages), LM_CONTENT_BYTES)) {
 		return 0;
 	}
-	return 1; /* somebody was faster, or a poisoned page lies in a hole */
+	return 1; /* a discard was faster */
 }
 
 static bool is_over(const struct lazymem_attachment *attachment, const struct lm_job *job)

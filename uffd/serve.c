@@ -10,7 +10,7 @@
  * in the backlog until a demand slot is free.
  *
  * The backlog is bounded. A fault beyond the bound is not lost: its thread is
- * woken, and faults again.
+ * woken when half of the backlog is free, and faults again.
  */
 #include "uffd/worker.h"
 
@@ -34,9 +34,9 @@ static void apply_event(struct lazymem_attachment *attachment, const struct lm_m
 		uint64_t from = start > host ? start : host, to = end < host_end ? end : host_end;
 
 		if (from < to)
-			lm_attachment_mark_discarded(attachment, region,
-						     (size_t)(from - host) >> region->page_shift,
-						     (size_t)(to - from) >> region->page_shift);
+			lm_attachment_mark_discarded(
+				attachment, region, (size_t)(from - host) >> region->page_shift,
+				(size_t)(to - from) >> region->page_shift, NULL);
 	}
 }
 
@@ -100,17 +100,40 @@ static void sort(struct lm_fault *faults, size_t count)
 	}
 }
 
+/* No room: the fault is dropped, and its thread woken when there is. */
+static void overflow(struct lm_worker *worker, const struct lm_fault *fault)
+{
+	struct lazymem_attachment *attachment = fault->attachment;
+
+	for (unsigned i = 0; i <= fault->twins; i++)
+		lm_statistics_latency(&attachment->statistics, lm_clock_ns() - fault->since);
+	lm_count(&attachment->statistics, LM_COALESCED, fault->twins + 1);
+	if (attachment->overflowed)
+		return;
+	attachment->overflowed = true;
+	attachment->next_overflowed = worker->overflowed;
+	worker->overflowed = attachment;
+}
+
+static void wake_overflowed(struct lm_worker *worker)
+{
+	while (worker->overflowed != NULL && worker->backlog_count < LM_BACKLOG / 2) {
+		struct lazymem_attachment *attachment = worker->overflowed;
+
+		worker->overflowed = attachment->next_overflowed;
+		attachment->overflowed = false;
+		for (size_t i = 0; i < attachment->region_count; i++)
+			lm_populate_wake(attachment, &attachment->regions[i], 0,
+					 attachment->regions[i].map.count);
+	}
+}
+
 static void push(struct lm_worker *worker, const struct lm_fault *fault)
 {
 	size_t slot;
 
 	if (worker->backlog_count == LM_BACKLOG) {
-		struct lm_statistics *statistics = &fault->attachment->statistics;
-
-		for (unsigned i = 0; i <= fault->twins; i++)
-			lm_statistics_latency(statistics, lm_clock_ns() - fault->since);
-		lm_count(statistics, LM_COALESCED, fault->twins + 1);
-		lm_populate_wake(fault->attachment, fault->region, fault->page, 1);
+		overflow(worker, fault);
 		return;
 	}
 	slot = (worker->backlog_first + worker->backlog_count++) % LM_BACKLOG;
@@ -209,12 +232,11 @@ static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t dem
 	return slot->count > 0;
 }
 
-static void record(const struct lm_slot *slot)
+static void record(struct lazymem_attachment *attachment, const struct lm_lazy_region *region,
+		   size_t first, size_t count)
 {
-	struct lm_lazy_region *region = slot->region;
-
-	for (size_t page = slot->first; page < slot->first + slot->demanded; page++)
-		lm_recorder_append(&slot->attachment->recorder, region->first_index + page,
+	for (size_t page = first; page < first + count; page++)
+		lm_recorder_append(&attachment->recorder, region->first_index + page,
 				   lm_lazy_region_guest(region, page), region->page_shift);
 }
 
@@ -224,16 +246,35 @@ static bool is_on_its_way_in(const struct lm_slot *slot, const struct lm_fault *
 	       fault->page - slot->first < slot->count;
 }
 
-/* Every claimed page belongs to a slot of this worker. */
+/* The slot that the page is in: every claimed page is in one of this worker's. */
+static struct lm_slot *find_slot(struct lm_worker *worker, const struct lm_fault *fault)
+{
+	for (size_t i = 0; i < worker->slot_count; i++)
+		if (is_on_its_way_in(&worker->slots[i], fault))
+			return &worker->slots[i];
+	return NULL;
+}
+
+/* The fault waits for a page that is under way: the populate there wakes all
+ * who wait. A job's page that is between two tries is tried again at once. */
 static void join(struct lm_worker *worker, const struct lm_fault *fault)
 {
-	struct lm_slot *slot = worker->slots;
+	struct lm_slot *slot = find_slot(worker, fault);
 
-	while (!is_on_its_way_in(slot, fault)) {
-		slot++;
-		assert(slot < worker->slots + worker->slot_count);
-	}
+	assert(slot != NULL);
 	lm_slot_join(slot, fault->twins + 1, fault->since);
+	if (!slot->demand && slot->attempts > 0)
+		slot->due = 0;
+}
+
+/* The page was discarded while a slot was writing it piece by piece: what is
+ * there must go before zeros can come. */
+static void take_pieces_back(struct lm_worker *worker, const struct lm_fault *fault)
+{
+	struct lm_slot *slot = find_slot(worker, fault);
+
+	if (slot != NULL)
+		lm_populate_drop_pieces(slot);
 }
 
 /* The fault at the head is for a page that needs no read: it is there, it was
@@ -252,11 +293,14 @@ static bool serve_head(struct lm_worker *worker)
 	enum lm_page_state state = lm_page_map_get(&fault.region->map, fault.page);
 	struct lm_slot *slot;
 
-	if (state == LM_PAGE_CLAIMED) { /* under way: its populate wakes all who wait */
+	if (state == LM_PAGE_CLAIMED) {
+		record(fault.attachment, fault.region, fault.page, 1);
 		join(worker, &fault);
 		drop(worker, 1);
 		return true;
 	}
+	if (state == LM_PAGE_DISCARDED && fault.region->page_size > worker->buffer_size)
+		take_pieces_back(worker, &fault);
 	slot = lm_slot_start(worker, fault.attachment, fault.region, LM_BUDGET_DEMAND);
 	if (slot == NULL)
 		return false;
@@ -267,7 +311,7 @@ static bool serve_head(struct lm_worker *worker)
 			lm_slot_cancel(slot);
 			return true;
 		}
-		record(slot);
+		record(fault.attachment, fault.region, slot->first, slot->demanded);
 	} else {
 		settle_one(slot, &fault);
 	}
@@ -282,4 +326,5 @@ void lm_serve_backlog(struct lm_worker *worker)
 {
 	while (worker->backlog_count > 0 && serve_head(worker))
 		continue;
+	wake_overflowed(worker);
 }

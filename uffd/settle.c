@@ -7,8 +7,8 @@
  *   abort   poison what is missing (LM_JOB_POISON) -> at rest -> release
  *
  * At rest means that no slot of the attachment is in use and none of its
- * faults waits in the backlog. The worker checks and releases in one step
- * under the exclusive lock, so nothing can change in between. What the check lets
+ * faults waits in the backlog. The worker checks, over several rounds if there
+ * are many pages, and releases under the exclusive lock. What the check lets
  * pass as not there reads as zeros by right: a hole of the backing object, or
  * discarded. Faults that arrive after the check are woken by the
  * unregistering, and the kernel fills them with just these zeros.
@@ -26,42 +26,48 @@
 #include <inttypes.h>
 #include <sys/mman.h>
 
-/* The first page of the region that must not be let go of; map.count if none. */
-static size_t first_bad(const struct lm_lazy_region *region)
+/* Pages checked in one round, so that no other guest waits long. */
+#define CHECK_PAGES ((size_t)1 << 18)
+
+/* How many pages from `page` on, at most `limit`, may be let go of; 0 if this
+ * one may not. */
+static size_t harmless(const struct lm_lazy_region *region, size_t page, size_t limit)
 {
-	size_t page = 0, count = region->map.count;
+	enum lm_page_state state = lm_page_map_get(&region->map, page);
+	size_t alike;
+	bool zero;
 
-	while (page < count) {
-		enum lm_page_state state = lm_page_map_get(&region->map, page);
-		bool zero;
-		size_t alike;
-
-		if (state == LM_PAGE_CLAIMED || state == LM_PAGE_POISONED)
-			return page;
-		if (state != LM_PAGE_MISSING) {
-			page++;
-			continue;
-		}
-		alike = lm_page_map_run(&region->map, page, count - page, LM_PAGE_MISSING);
-		alike = lm_lazy_region_extent(region, page, alike, &zero);
-		if (!zero)
-			return page;
-		page += alike;
-	}
-	return count;
+	if (state == LM_PAGE_CLAIMED || state == LM_PAGE_POISONED)
+		return 0;
+	if (state != LM_PAGE_MISSING)
+		return lm_page_map_run(&region->map, page, limit, state);
+	alike = lm_lazy_region_extent(region, page, limit, &zero);
+	return zero ? lm_page_map_run(&region->map, page, alike, LM_PAGE_MISSING) : 0;
 }
 
-static int check_complete(const struct lazymem_attachment *attachment, struct lm_command *command)
+/* Go on with the check of a finish. What was checked stays so: only the worker
+ * populates and poisons, a discard makes a page harmless. -EAGAIN: not done yet. */
+static int check_some(const struct lazymem_attachment *attachment, struct lm_command *command)
 {
-	for (size_t i = 0; i < attachment->region_count; i++) {
-		const struct lm_lazy_region *region = &attachment->regions[i];
-		size_t page = first_bad(region);
+	size_t left = CHECK_PAGES;
 
-		if (page < region->map.count) {
-			command->bad_region = region;
-			command->bad_page = page;
-			return -EIO;
+	while (command->region < attachment->region_count) {
+		const struct lm_lazy_region *region = &attachment->regions[command->region];
+		size_t pages = region->map.count - command->page;
+		size_t passed;
+
+		if (pages == 0) {
+			command->region++;
+			command->page = 0;
+			continue;
 		}
+		if (left == 0)
+			return -EAGAIN;
+		passed = harmless(region, command->page, pages < left ? pages : left);
+		if (passed == 0)
+			return -EIO;
+		command->page += passed;
+		left -= passed;
 	}
 	return 0;
 }
@@ -90,23 +96,15 @@ static void read_last_messages(struct lazymem_attachment *attachment)
 		continue;
 }
 
-static void release(struct lm_worker *worker, struct lazymem_attachment *attachment,
-		    struct lm_command *command)
+static void release(struct lm_worker *worker, struct lazymem_attachment *attachment)
 {
 	pthread_rwlock_wrlock(&attachment->lock);
-	command->result = command->checks ? check_complete(attachment, command) : 0;
-	if (command->result == 0) {
-		unregister(attachment);
-		read_last_messages(attachment);
-		attachment->released = true;
-	}
+	unregister(attachment);
+	read_last_messages(attachment);
+	attachment->serving = false;
+	attachment->released = true;
 	pthread_rwlock_unlock(&attachment->lock);
-	if (attachment->released) {
-		lm_queue_cancel(worker->queue, &attachment->poll);
-		return; /* lm_settle_poll_ended goes on */
-	}
-	attachment->settle = NULL;
-	lm_worker_end_command(worker, command);
+	lm_queue_cancel(worker->queue, &attachment->poll); /* lm_settle_poll_ended goes on */
 }
 
 void lm_settle_poll_ended(struct lm_worker *worker, struct lazymem_attachment *attachment)
@@ -117,13 +115,31 @@ void lm_settle_poll_ended(struct lm_worker *worker, struct lazymem_attachment *a
 	lm_worker_end_command(worker, command);
 }
 
-void lm_settle_step(struct lm_worker *worker, struct lazymem_attachment *attachment)
+static bool is_at_rest(const struct lazymem_attachment *attachment)
 {
-	if (attachment->settle == NULL || attachment->released)
-		return;
-	if (attachment->slots_in_use > 0 || attachment->faults_waiting > 0 || attachment->readable)
-		return;
-	release(worker, attachment, attachment->settle);
+	return attachment->slots_in_use == 0 && attachment->faults_waiting == 0 &&
+	       !attachment->readable && !attachment->overflowed;
+}
+
+bool lm_settle_step(struct lm_worker *worker, struct lazymem_attachment *attachment)
+{
+	struct lm_command *command = attachment->settle;
+	int error = 0;
+
+	if (command == NULL || attachment->released || !is_at_rest(attachment))
+		return false;
+	if (command->checks)
+		error = check_some(attachment, command);
+	if (error == -EAGAIN)
+		return true;
+	if (error == 0) {
+		release(worker, attachment);
+		return false;
+	}
+	command->result = error;
+	attachment->settle = NULL;
+	lm_worker_end_command(worker, command);
+	return false;
 }
 
 static void run_settle(struct lm_worker *worker, struct lm_command *command)
@@ -160,13 +176,13 @@ static void run_job(struct lazymem_attachment *attachment, struct lm_job *job,
 
 static int refuse_incomplete(const struct lm_command *command)
 {
-	const struct lm_lazy_region *region = command->bad_region;
-	bool poisoned = lm_page_map_get(&region->map, command->bad_page) == LM_PAGE_POISONED;
+	const struct lm_lazy_region *region = &command->attachment->regions[command->region];
+	bool poisoned = lm_page_map_get(&region->map, command->page) == LM_PAGE_POISONED;
 
 	return lm_error(-EIO, "page at guest address 0x%" PRIx64 " %s: byte %" PRIu64 " of %s",
-			lm_lazy_region_guest(region, command->bad_page),
+			lm_lazy_region_guest(region, command->page),
 			poisoned ? "is poisoned" : "could not be read",
-			lm_lazy_region_offset(region, command->bad_page),
+			lm_lazy_region_offset(region, command->page),
 			lazymem_backing_name(region->backing));
 }
 

@@ -62,6 +62,8 @@ static int open_either(void)
 
 	if (device >= 0)
 		return device;
+	if (device == -EMFILE || device == -ENFILE)
+		return lm_error_errno(device, "cannot open /dev/userfaultfd");
 	fd = open_system_call();
 	if (fd >= 0)
 		return fd;

@@ -139,8 +139,10 @@ static void install_reads(struct lm_worker *worker)
 {
 	struct lm_slot *slot;
 
-	while ((slot = lm_slot_list_take(&worker->read_demand)) != NULL)
-		lm_slot_resume(slot);
+	/* Those that are there now: a page read in pieces from a source that
+	 * answers at once would go on for ever. */
+	for (size_t left = worker->read_demand.count; left > 0; left--)
+		lm_slot_resume(lm_slot_list_take(&worker->read_demand));
 	slot = lm_slot_list_take(&worker->read_prefetch);
 	if (slot != NULL)
 		lm_slot_resume(slot);
@@ -196,8 +198,8 @@ static bool work_without_faults(struct lm_worker *worker, uint64_t *ret_due)
 		worked = lm_prefetch_step(worker, attachment, ret_due) ||
 			 lm_collapse_step(attachment);
 		if (!worked)
-			lm_settle_step(worker, attachment);
-		if (has_more(attachment))
+			worked = lm_settle_step(worker, attachment);
+		if (!attachment->released && has_more(attachment))
 			lm_worker_mark_busy(worker, attachment);
 	}
 	return worked;
@@ -207,7 +209,8 @@ static bool work_without_faults(struct lm_worker *worker, uint64_t *ret_due)
 static bool is_pending(const struct lm_worker *worker)
 {
 	return worker->read_demand.first != NULL || worker->read_prefetch.first != NULL ||
-	       worker->readable != NULL;
+	       worker->readable != NULL ||
+	       (worker->backlog_count > 0 && worker->free_demand.count > 0);
 }
 
 static uint64_t round_once(struct lm_worker *worker)
@@ -220,8 +223,9 @@ static uint64_t round_once(struct lm_worker *worker)
 	lm_serve_backlog(worker);
 	install_reads(worker);
 	due = advance_delayed(worker);
-	worked = work_without_faults(worker, &job_due);
 	lm_serve_backlog(worker); /* slots may have become free */
+	/* Last, since who waits for rest must see all that the round has ended. */
+	worked = work_without_faults(worker, &job_due);
 	if (worked || is_pending(worker))
 		return 0;
 	due = lm_min(due, job_due);
@@ -256,6 +260,8 @@ static void *run(void *argument)
 		wait = round_once(worker);
 		lm_queue_run(worker->queue, wait);
 	}
+	while (atomic_load(&worker->completing) > 0) /* somebody is about to wake the queue */
+		sched_yield();
 	lm_queue_destroy(worker->queue);
 	return NULL;
 }
@@ -387,6 +393,7 @@ void lm_worker_stop(struct lm_worker *worker)
 		pthread_mutex_unlock(&worker->mutex);
 		pthread_join(worker->thread, NULL);
 	}
+
 	if (worker->buffers != NULL)
 		munmap(worker->buffers, worker->slot_count * worker->buffer_size);
 	free(worker->slots);

@@ -9,8 +9,7 @@
 #include "uffd/attachment.h"
 #include "uffd/slot.h"
 
-#define LM_BACKLOG                                                                                 \
-	4096 /* faults read and not yet started; what is beyond is woken to fault again */
+#define LM_BACKLOG 4096 /* faults read and not yet started */
 
 struct lm_fault {
 	struct lazymem_attachment *attachment;
@@ -27,10 +26,10 @@ struct lm_command {
 	void (*run)(struct lm_worker *worker, struct lm_command *command);
 	struct lazymem_attachment *attachment;
 	int result;
-	/* settle.c: where the first page is that keeps a finish from its end */
+	/* settle.c: a finish checks the pages; this is the next one to check, and
+	 * when it fails the one that keeps it from its end */
 	bool checks;
-	const struct lm_lazy_region *bad_region;
-	size_t bad_page;
+	size_t region, page;
 	bool done;
 };
 
@@ -55,10 +54,12 @@ struct lm_worker {
 	struct lm_slot_list read_demand, read_prefetch; /* completed on this thread */
 	struct lm_slot_list delayed;
 	_Atomic(struct lm_slot *) read_elsewhere; /* completed on another thread: a stack */
+	_Atomic unsigned completing;              /* threads that are about to push and wake */
 
 	struct lm_fault *backlog; /* a ring of LM_BACKLOG */
 	size_t backlog_first, backlog_count;
-	struct lazymem_attachment *readable;         /* list */
+	struct lazymem_attachment *overflowed; /* list of those with faults beyond the backlog */
+	struct lazymem_attachment *readable;   /* list */
 	struct lazymem_attachment *busy, *last_busy; /* queue */
 	_Atomic unsigned attachments;
 
@@ -127,8 +128,13 @@ void lm_slot_end(struct lm_slot *slot);
 /* This thread is `worker`: reads that complete on it go to its lists. */
 void lm_slot_own_thread(struct lm_worker *worker);
 
-/* ---- failure.c: what to do about a read or populate that failed (slot->error) */
+/* Is this thread a worker, of any handler? It must not wait for one then. */
+bool lm_slot_on_worker(void);
+
+/* ---- failure.c: what to do about a read or populate that failed
+ * (slot->error); about a page that an abort does not wait for. */
 void lm_slot_fail(struct lm_slot *slot);
+void lm_slot_cut_short(struct lm_slot *slot);
 
 /* ---- prefetch.c: one bounded piece of the attachment's current job. True
  * when there may be more to do at once; *ret_due is lowered to the time at which to come back. */
@@ -147,8 +153,9 @@ bool lm_collapse_step(struct lazymem_attachment *attachment);
 void lm_collapse_rest(struct lm_lazy_region *region, struct lm_statistics *statistics);
 
 /* ---- settle.c: if finish or abort waits, and the attachment is at rest, let
- * go; then, when the poll has ended, tell who waits. */
-void lm_settle_step(struct lm_worker *worker, struct lazymem_attachment *attachment);
+ * go; then, when the poll has ended, tell who waits. True when the step has to
+ * be repeated. */
+bool lm_settle_step(struct lm_worker *worker, struct lazymem_attachment *attachment);
 void lm_settle_poll_ended(struct lm_worker *worker, struct lazymem_attachment *attachment);
 
 #endif

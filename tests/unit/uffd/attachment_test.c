@@ -84,13 +84,26 @@ static void discard_that_comes_twice_is_counted_once(void **state)
 	assert_int_equal(counter(LM_PAGES_DISCARDED), 6);
 }
 
-static void discard_tells_how_many_were_poisoned(void **state)
+static void discard_takes_poisoned_pages_out_of_their_count(void **state)
 {
 	(void)state;
 	set_state(3, 2, LM_PAGE_POISONED);
-	assert_int_equal(lm_attachment_mark_discarded(&stage.attachment, &stage.regions[0], 0, 8),
-			 2);
+	discard(0, 8);
 	assert_int_equal(atomic_load(&stage.attachment.poisoned), 0);
+}
+
+static void discard_tells_what_the_pages_were(void **state)
+{
+	uint8_t before[4];
+
+	(void)state;
+	set_state(1, 1, LM_PAGE_PRESENT);
+	set_state(2, 1, LM_PAGE_POISONED);
+	lm_attachment_mark_discarded(&stage.attachment, &stage.regions[0], 0, 4, before);
+	assert_int_equal(before[0], LM_PAGE_MISSING);
+	assert_int_equal(before[1], LM_PAGE_PRESENT);
+	assert_int_equal(before[2], LM_PAGE_POISONED);
+	assert_int_equal(before[3], LM_PAGE_MISSING);
 }
 
 /* ---- prefetch ------------------------------------------------------------ */
@@ -211,7 +224,8 @@ int main(void)
 		TEST(gap_between_regions_is_of_nobody),
 		TEST(discard_marks_pages_of_every_state),
 		TEST(discard_that_comes_twice_is_counted_once),
-		TEST(discard_tells_how_many_were_poisoned),
+		TEST(discard_takes_poisoned_pages_out_of_their_count),
+		TEST(discard_tells_what_the_pages_were),
 		TEST(range_that_wraps_is_named),
 		TEST(ranges_at_null_are_refused),
 		TEST(ranges_and_a_trace_are_refused),

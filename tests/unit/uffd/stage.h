@@ -339,7 +339,7 @@ static inline enum lm_page_state state_of(size_t page)
 
 static inline void discard(size_t page, size_t count)
 {
-	lm_attachment_mark_discarded(&stage.attachment, &stage.regions[0], page, count);
+	lm_attachment_mark_discarded(&stage.attachment, &stage.regions[0], page, count, NULL);
 }
 
 /* Bring pages that are MISSING into a state. */
