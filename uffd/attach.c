@@ -3,8 +3,8 @@
  * Making an attachment, and freeing it.
  *
  * The mappings get their lazy operations first, so that one that is attached
- * already is found before anything is done to it; the exclusive lock keeps
- * these operations out until the region is registered, or they find it is not.
+ * already is found before anything is done to it. These operations do what the
+ * plain ones do until `serving` says that the worker knows the attachment.
  * Registering comes last: a fault that arrives from then on waits for the
  * worker, which is told at the very end.
  *
@@ -175,7 +175,7 @@ static int open_userfaultfd(struct lazymem_attachment *attachment,
 	return 0;
 }
 
-/* Everything but telling the worker. The lock is held, see above. */
+/* Everything but telling the worker. */
 static int build(struct lazymem_attachment *attachment,
 		 const struct lazymem_attach_options *options,
 		 struct lazymem_region *const *regions, size_t count)
@@ -236,9 +236,7 @@ int lazymem_handler_attach(struct lazymem_handler *handler, struct lazymem_memor
 		return error;
 	error = create(memory, &options, &attachment);
 	if (error == 0) {
-		pthread_rwlock_wrlock(&attachment->lock);
 		error = build(attachment, &options, regions, count);
-		pthread_rwlock_unlock(&attachment->lock);
 		if (error != 0)
 			lm_attachment_free(attachment);
 	}

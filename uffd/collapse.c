@@ -6,11 +6,14 @@
  * collapses a block only if every page of it is a real one (no hole, and no
  * zero page of private memory), and a refused try on shared memory takes the
  * block out of the page table; so only blocks that were counted full are
- * tried. When everything is there and the region is no longer registered, the
+ * tried, and only when no fault has come for a while, since one costs about a
+ * millisecond in which the worker serves nobody. When everything is there and the region is no longer registered, the
  * rest follows: every block that holds something and of which nothing was discarded. A
  * block nobody touched, all hole, is left: the kernel makes it a huge page at
  * its first touch.
  */
+#include "core/checked.h"
+#include "core/clock.h"
 #include "core/mapping_operations.h"
 #include "uffd/worker.h"
 
@@ -19,6 +22,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* include/uapi/asm-generic/mman-common.h, Linux 6.1 */
 #endif
+
+/* So long without a message, and the worker may do something long. */
+#define QUIET_NS UINT64_C(10000000)
 
 static bool collapse(struct lm_lazy_region *region, size_t block, struct lm_statistics *statistics)
 {
@@ -44,14 +50,23 @@ static bool collapse_one(struct lazymem_attachment *attachment, struct lm_lazy_r
 	return false;
 }
 
-bool lm_collapse_step(struct lazymem_attachment *attachment)
+bool lm_collapse_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
+		      uint64_t *ret_due)
 {
-	bool tried = false;
+	uint64_t quiet = worker->last_message + QUIET_NS;
+	size_t i = 0;
+	bool tried;
 
+	while (i < attachment->region_count && attachment->regions[i].complete_blocks == 0)
+		i++;
+	if (i == attachment->region_count)
+		return false;
+	if (lm_clock_ns() < quiet) {
+		*ret_due = lm_min(*ret_due, quiet);
+		return false;
+	}
 	pthread_rwlock_rdlock(&attachment->lock);
-	for (size_t i = 0; !tried && i < attachment->region_count; i++)
-		if (attachment->regions[i].complete_blocks > 0)
-			tried = collapse_one(attachment, &attachment->regions[i]);
+	tried = collapse_one(attachment, &attachment->regions[i]);
 	pthread_rwlock_unlock(&attachment->lock);
 	return tried;
 }

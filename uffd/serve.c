@@ -147,6 +147,8 @@ static void queue_batch(struct lm_worker *worker, struct lm_fault *faults, size_
 	size_t next;
 
 	sort(faults, count);
+	if (count > 0)
+		worker->last_message = now;
 	for (size_t i = 0; i < count; i = next) {
 		for (next = i + 1; next < count && !is_before(&faults[i], &faults[next]); next++)
 			continue;

@@ -196,7 +196,7 @@ static bool work_without_faults(struct lm_worker *worker, uint64_t *ret_due)
 	while (!worked && attachment != last) {
 		attachment = take_busy(worker);
 		worked = lm_prefetch_step(worker, attachment, ret_due) ||
-			 lm_collapse_step(attachment);
+			 lm_collapse_step(worker, attachment, ret_due);
 		if (!worked)
 			worked = lm_settle_step(worker, attachment);
 		if (!attachment->released && has_more(attachment))

@@ -58,6 +58,7 @@ struct lm_worker {
 
 	struct lm_fault *backlog; /* a ring of LM_BACKLOG */
 	size_t backlog_first, backlog_count;
+	uint64_t last_message;                 /* when the last fault was read, ns */
 	struct lazymem_attachment *overflowed; /* list of those with faults beyond the backlog */
 	struct lazymem_attachment *readable;   /* list */
 	struct lazymem_attachment *busy, *last_busy; /* queue */
@@ -146,8 +147,10 @@ bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attac
 void lm_prefetch_narrow(struct lm_slot *slot);
 void lm_prefetch_gave_up(struct lm_job *job);
 
-/* ---- collapse.c: make one complete block a huge page. True when one was tried. */
-bool lm_collapse_step(struct lazymem_attachment *attachment);
+/* ---- collapse.c: make one complete block a huge page, when no
+ * fault has come for a while. True when one was tried; *ret_due as above. */
+bool lm_collapse_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
+		      uint64_t *ret_due);
 
 /* Make what can be made huge pages, after the end of the attachment. */
 void lm_collapse_rest(struct lm_lazy_region *region, struct lm_statistics *statistics);

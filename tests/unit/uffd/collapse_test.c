@@ -57,7 +57,9 @@ static void make_present(size_t page, size_t count)
 
 static bool step(void)
 {
-	return lm_collapse_step(&stage.attachment);
+	uint64_t due = UINT64_MAX;
+
+	return lm_collapse_step(&stage.worker, &stage.attachment, &due);
 }
 
 static void rest(void)
