@@ -164,9 +164,26 @@ static void unknown_prefetch_option_is_refused(void **state)
 static void wait_tells_the_time_it_waited(void **state)
 {
 	(void)state;
+	lm_slot_own_thread(NULL);
 	lm_jobs_append(&stage.attachment.jobs, lm_job_create(LM_JOB_PREFETCH, 0));
 	assert_int_equal(lazymem_attachment_wait(&stage.attachment, 1234), -ETIMEDOUT);
 	assert_says("1234 ns");
+}
+
+static void worker_does_not_wait_for_itself(void **state)
+{
+	(void)state;
+	lm_jobs_append(&stage.attachment.jobs, lm_job_create(LM_JOB_PREFETCH, 0));
+	assert_int_equal(lazymem_attachment_wait(&stage.attachment, UINT64_MAX), -EDEADLK);
+	assert_says("callback on a worker");
+}
+
+static void worker_queues_no_prefetch(void **state)
+{
+	(void)state;
+	assert_int_equal(lazymem_attachment_prefetch(&stage.attachment, NULL), -EDEADLK);
+	assert_says("callback on a worker");
+	assert_null(lm_jobs_current(&stage.attachment.jobs));
 }
 
 /* ---- statistics and trace ------------------------------------------------ */
@@ -231,6 +248,8 @@ int main(void)
 		TEST(ranges_and_a_trace_are_refused),
 		TEST(unknown_prefetch_option_is_refused),
 		TEST(wait_tells_the_time_it_waited),
+		TEST(worker_does_not_wait_for_itself),
+		TEST(worker_queues_no_prefetch),
 		TEST(statistics_sum_the_pages_of_all_regions),
 		TEST(statistics_write_no_more_than_the_callers_size),
 		TEST(statistics_of_no_size_are_refused),

@@ -341,9 +341,9 @@ static void poison_that_fails_asks_nobody(void **state)
 
 /* ---- memory that is gone ------------------------------------------------- */
 
-static void assert_given_up(enum lm_content content, enum verb verb, int error)
+static void assert_given_up(size_t count, enum lm_content content, enum verb verb, int error)
 {
-	struct lm_slot *slot = read_slot(3, 2, 2);
+	struct lm_slot *slot = read_slot(3, count, count);
 
 	ask_owner(LAZYMEM_RETRY);
 	slot->content = content;
@@ -352,45 +352,86 @@ static void assert_given_up(enum lm_content content, enum verb verb, int error)
 	lm_slot_advance(slot);
 	assert_false(slot->in_use);
 	assert_int_equal(owner.calls, 0);
-	assert_states(3, 2, LM_PAGE_MISSING);
+	assert_states(3, count, LM_PAGE_MISSING);
 	assert_null(stage.worker.delayed.first);
-	assert_outcome(LM_COALESCED, 2);
+	assert_outcome(LM_COALESCED, count);
+}
+
+/* A run that does not lie in one piece of the address space is no run of
+ * unmapped memory: its first page goes on alone, the others fault again. */
+static void assert_cut_to_its_first_page(enum lm_content content, enum verb verb,
+					 enum lm_page_state settled)
+{
+	struct lm_slot *slot = read_slot(3, 4, 2);
+
+	ask_owner(LAZYMEM_RETRY);
+	slot->content = content;
+	slot->is_read = content == LM_CONTENT_BYTES;
+	answer(verb, ENOENT, -ENOENT);
+	lm_slot_advance(slot);
+	assert_call(verb, 0, 3, 4);
+	assert_call(verb, 1, 3, 1);
+	assert_call(WAKE, 0, 4, 3);
+	assert_int_equal(owner.calls, 0);
+	assert_int_equal(state_of(3), settled);
+	assert_states(4, 3, LM_PAGE_MISSING);
+	assert_false(slot->in_use);
+}
+
+static void bytes_across_a_split_go_on_with_their_first_page(void **state)
+{
+	(void)state;
+	assert_cut_to_its_first_page(LM_CONTENT_BYTES, COPY, LM_PAGE_PRESENT);
+	assert_true(holds_source(3));
+	assert_int_equal(stage.source.reads, 0);
+}
+
+static void zeros_across_a_split_go_on_with_their_first_page(void **state)
+{
+	(void)state;
+	assert_cut_to_its_first_page(LM_CONTENT_ZERO, ZERO, LM_PAGE_PRESENT);
+}
+
+static void poison_across_a_split_goes_on_with_its_first_page(void **state)
+{
+	(void)state;
+	assert_cut_to_its_first_page(LM_CONTENT_POISON, POISON, LM_PAGE_POISONED);
 }
 
 static void bytes_for_unmapped_memory_are_given_up(void **state)
 {
 	(void)state;
-	assert_given_up(LM_CONTENT_BYTES, COPY, ENOENT);
+	assert_given_up(1, LM_CONTENT_BYTES, COPY, ENOENT);
 }
 
 static void bytes_for_a_dead_process_are_given_up(void **state)
 {
 	(void)state;
-	assert_given_up(LM_CONTENT_BYTES, COPY, ESRCH);
+	assert_given_up(2, LM_CONTENT_BYTES, COPY, ESRCH);
 }
 
 static void zeros_for_unmapped_memory_are_given_up(void **state)
 {
 	(void)state;
-	assert_given_up(LM_CONTENT_ZERO, ZERO, ENOENT);
+	assert_given_up(1, LM_CONTENT_ZERO, ZERO, ENOENT);
 }
 
 static void zeros_for_a_dead_process_are_given_up(void **state)
 {
 	(void)state;
-	assert_given_up(LM_CONTENT_ZERO, ZERO, ESRCH);
+	assert_given_up(2, LM_CONTENT_ZERO, ZERO, ESRCH);
 }
 
 static void poison_for_unmapped_memory_is_given_up(void **state)
 {
 	(void)state;
-	assert_given_up(LM_CONTENT_POISON, POISON, ENOENT);
+	assert_given_up(1, LM_CONTENT_POISON, POISON, ENOENT);
 }
 
 static void poison_for_a_dead_process_is_given_up(void **state)
 {
 	(void)state;
-	assert_given_up(LM_CONTENT_POISON, POISON, ESRCH);
+	assert_given_up(2, LM_CONTENT_POISON, POISON, ESRCH);
 }
 
 static void enoent_of_the_source_is_a_failure_like_any(void **state)
@@ -460,6 +501,9 @@ int main(void)
 		ON_PRIVATE(owner_is_told_what_the_kernel_answered),
 		ON_PRIVATE(poison_is_tried_until_it_is_there),
 		ON_PRIVATE(poison_that_fails_asks_nobody),
+		ON_PRIVATE(bytes_across_a_split_go_on_with_their_first_page),
+		ON_PRIVATE(zeros_across_a_split_go_on_with_their_first_page),
+		ON_PRIVATE(poison_across_a_split_goes_on_with_its_first_page),
 		ON_PRIVATE(bytes_for_unmapped_memory_are_given_up),
 		ON_PRIVATE(bytes_for_a_dead_process_are_given_up),
 		ON_PRIVATE(zeros_for_unmapped_memory_are_given_up),

@@ -380,7 +380,7 @@ static void present_private_page_that_is_there_is_woken(void **state)
 	assert_outcome(LM_ALREADY_PRESENT, 1);
 }
 
-static void poisoned_page_is_woken_to_fail(void **state)
+static void poison_that_vanished_is_installed_again(void **state)
 {
 	struct lm_slot *slot = settle_slot(5);
 
@@ -388,8 +388,22 @@ static void poisoned_page_is_woken_to_fail(void **state)
 	set_state(5, 1, LM_PAGE_POISONED);
 	assert_int_equal(lm_populate(slot), LM_POPULATED);
 	assert_int_equal(kernel.call_count, 1);
-	assert_call(WAKE, 0, 5, 1);
+	assert_call(POISON, 0, 5, 1);
 	assert_int_equal(state_of(5), LM_PAGE_POISONED);
+	assert_int_equal(atomic_load(&stage.attachment.poisoned), 1);
+	lm_slot_end(slot);
+	assert_outcome(LM_FAILED, 1);
+}
+
+static void page_that_still_is_poisoned_is_woken_to_fail(void **state)
+{
+	struct lm_slot *slot = settle_slot(5);
+
+	(void)state;
+	set_state(5, 1, LM_PAGE_POISONED);
+	answer(POISON, EEXIST, -EEXIST);
+	assert_int_equal(lm_populate(slot), LM_POPULATED);
+	assert_call(WAKE, 0, 5, 1);
 	lm_slot_end(slot);
 	assert_outcome(LM_FAILED, 1);
 }
@@ -947,7 +961,8 @@ int main(void)
 		PRIVATE_TEST(revoked_poison_is_not_installed),
 		PRIVATE_TEST(present_private_page_was_zapped_so_it_is_zero),
 		PRIVATE_TEST(present_private_page_that_is_there_is_woken),
-		PRIVATE_TEST(poisoned_page_is_woken_to_fail),
+		PRIVATE_TEST(poison_that_vanished_is_installed_again),
+		PRIVATE_TEST(page_that_still_is_poisoned_is_woken_to_fail),
 		PRIVATE_TEST(discarded_page_becomes_zeros),
 		SHARED_TEST(present_shared_page_is_continued),
 		SHARED_TEST(present_shared_page_that_is_mapped_is_woken),

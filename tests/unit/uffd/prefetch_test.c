@@ -324,14 +324,17 @@ static void piece_ends_before_a_poisoned_page(void **state)
 	assert_read(0, 4, 1);
 }
 
-static void poisoned_page_in_a_hole_is_passed_over(void **state)
+static void poisoned_page_in_a_hole_is_healed_with_bytes(void **state)
 {
 	(void)state;
 	make_hole(3, 3);
 	set_state(3, 3, LM_PAGE_POISONED);
 	queue_job(LM_JOB_PREFETCH, 3, 3);
 	run_job();
-	assert_states(3, 3, LM_PAGE_POISONED);
+	assert_int_equal(count_of(ZERO), 0); /* which would leave the poison */
+	assert_int_equal(count_of(COPY), 3);
+	assert_states(3, 3, LM_PAGE_PRESENT);
+	assert_int_equal(atomic_load(&stage.attachment.poisoned), 0);
 }
 
 /* ---- failures ------------------------------------------------------------ */
@@ -591,7 +594,7 @@ int main(void)
 		ON_PRIVATE(poisoned_page_is_read_again),
 		ON_PRIVATE(page_that_cannot_be_healed_stays_poisoned),
 		ON_PRIVATE(piece_ends_before_a_poisoned_page),
-		ON_PRIVATE(poisoned_page_in_a_hole_is_passed_over),
+		ON_PRIVATE(poisoned_page_in_a_hole_is_healed_with_bytes),
 		ON_PRIVATE(failed_piece_is_gone_over_page_by_page),
 		ON_PRIVATE(pieces_after_the_failed_one_are_whole_again),
 		ON_PRIVATE(two_pieces_that_fail_together_lose_no_page),

@@ -230,7 +230,7 @@ static void fault_for_a_poisoned_page_reads_nothing(void **state)
 	send_page(5);
 	serve();
 	assert_int_equal(stage.source.reads, 0);
-	assert_call(WAKE, 0, 5, 1);
+	assert_call(POISON, 0, 5, 1);
 	assert_outcome(LM_FAILED, 1);
 }
 
@@ -486,17 +486,37 @@ static void backlog_is_bounded(void **state)
 	assert_int_equal(stage.attachment.faults_waiting, LM_BACKLOG);
 }
 
-static void fault_beyond_the_bound_is_woken(void **state)
+/* A fault beyond the bound of a backlog whose reads are slow. */
+static void overflow_backlog(void)
 {
-	(void)state;
+	stage.source.holds = true;
 	fill_backlog(LM_BACKLOG);
-	assert_int_equal(count_of(WAKE), 0);
 	kernel.message_first = kernel.message_count = 0;
 	send_page(LM_BACKLOG + 7);
 	receive();
-	assert_int_equal(count_of(WAKE), 1);
-	assert_call(WAKE, 0, LM_BACKLOG + 7, 1);
+}
+
+static void fault_beyond_the_bound_sleeps_while_it_is_full(void **state)
+{
+	(void)state;
+	overflow_backlog();
+	lm_serve_backlog(&stage.worker);
+	assert_true(stage.worker.backlog_count > LM_BACKLOG / 2);
+	assert_int_equal(count_of(WAKE), 0); /* it would only come back at once */
 	assert_int_equal(state_of(LM_BACKLOG + 7), LM_PAGE_MISSING);
+}
+
+static void fault_beyond_the_bound_is_woken_when_half_of_it_is_free(void **state)
+{
+	(void)state;
+	overflow_backlog();
+	stage.source.holds = false;
+	make_hole(0, MOST_PAGES); /* so that nothing is read any more */
+	lm_serve_backlog(&stage.worker);
+	assert_int_equal(count_of(WAKE), 1);
+	assert_call(WAKE, 0, 0, MOST_PAGES);
+	lm_serve_backlog(&stage.worker);
+	assert_int_equal(count_of(WAKE), 1); /* once */
 }
 
 static void faults_beyond_the_bound_are_coalesced(void **state)
@@ -662,7 +682,8 @@ int main(void)
 		ON_PRIVATE(waiting_fault_takes_the_next_slot),
 		ON_PRIVATE(fault_under_way_needs_no_slot),
 		ON_LARGE(backlog_is_bounded),
-		ON_LARGE(fault_beyond_the_bound_is_woken),
+		ON_LARGE(fault_beyond_the_bound_sleeps_while_it_is_full),
+		ON_LARGE(fault_beyond_the_bound_is_woken_when_half_of_it_is_free),
 		ON_LARGE(faults_beyond_the_bound_are_coalesced),
 		ON_LARGE(full_backlog_is_served_to_the_end),
 		RECORDING(faults_are_recorded),
