@@ -25,7 +25,7 @@ static enum finding in_child(enum finding (*look)(void))
 	fflush(stdout);
 	child = fork();
 	if (child == 0)
-		_exit(look());
+		_exit((int)look());
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	return (enum finding)WEXITSTATUS(status);
