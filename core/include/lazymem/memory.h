@@ -136,7 +136,8 @@ LAZYMEM_PUBLIC int lazymem_mapping_sync(struct lazymem_mapping *mapping, size_t 
 
 /* Give the range back: afterwards it reads as zeros (a private file mapping:
  * as the file again) and takes no memory. A lazily filled page that was not yet there reads as
- * zeros too, never as its backing object. start and length are multiples of
+ * zeros too, never as its backing object. (madvise(MADV_DONTNEED) on a lazily
+ * filled memfd counts as a discard of what was not there.) start and length are multiples of
  * the page size. -EOPNOTSUPP for a shared file mapping. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_mapping_discard(struct lazymem_mapping *mapping, size_t start,
 					   size_t length);
@@ -275,7 +276,9 @@ LAZYMEM_PUBLIC int lazymem_memory_store_u64(const struct lazymem_memory *memory,
 					    lazymem_guest_address address, uint64_t value);
 
 /* The descriptor behind `address` (borrowed), the offset in it, and how many
- * of `length` bytes follow there: for vhost-user and io_uring. -ENOENT for
+ * of `length` bytes follow there: for vhost-user and io_uring. What is reached through it
+ * is not filled lazily: a page that is not there yet reads as zeros, and what
+ * is written to it is lost, until the attachment has finished. -ENOENT for
  * anonymous memory, -EFAULT, -EINVAL for a length of zero. Any thread. Since
  * 0.1. */
 LAZYMEM_PUBLIC int lazymem_memory_fd(const struct lazymem_memory *memory,

@@ -84,10 +84,13 @@ struct lazymem_attach_options {
 	size_t size;     /* sizeof(struct lazymem_attach_options) */
 	unsigned flags;  /* LAZYMEM_ATTACH_* */
 	int userfaultfd; /* of this process, UFFDIO_API done, O_NONBLOCK; taken over when
-			  * attaching succeeds. The memory may be registered, and partly there. */
+			  * attaching succeeds. The memory may be registered, and partly
+			  * there. Nothing else may be registered with it, nor may a duplicate
+			  * be kept: faults elsewhere find nobody. */
 
 	/* Called on a worker, which serves nothing meanwhile, after each failure;
-	 * must not touch lazily filled memory nor call into this attachment.
+	 * must not touch lazily filled memory. Calls that wait for a worker (attach,
+	 * prefetch, wait, discard) answer -EDEADLK in it; finish and abort must not be made.
 	 * NULL: retry five times, then poison. A failed prefetch is retried or
 	 * given up (the page stays missing), never poisoned, while no fault waits
 	 * for it. */
@@ -102,6 +105,7 @@ struct lazymem_attach_options {
  *  -EEXIST   memory that is there already: attach before the first touch
  *  -EBUSY    a mapping that is attached already
  *  -EPERM    see lazymem_handler_check
+ *  -EDEADLK  from a callback on a worker
  *  -E2BIG, -ENOMEM, -EMFILE
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_handler_attach(struct lazymem_handler *handler,
@@ -121,13 +125,15 @@ struct lazymem_prefetch {
 /* Queue a prefetch and return. Demand always goes first. Prefetches run one
  * after the other. NULL: everything. Parts of it that lie in no lazily filled region, and pages that
  * are there already, are passed over; poisoned pages are read again, and healed if that
- * succeeds. Ends early when 16 pages of it could not be read. -EINVAL (a range that wraps, both ranges and a trace), -E2BIG,
+ * succeeds. Ends early when 16 pages of it could not be read. -EDEADLK from a
+ * callback on a worker, -EINVAL (a range that wraps, both ranges and a trace), -E2BIG,
  * -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
 					       const struct lazymem_prefetch *prefetch);
 
 /* Wait until every prefetch queued so far has ended, at most timeout_ns
- * (UINT64_MAX: for ever). -ETIMEDOUT. Any thread that serves no faults. Since 0.1. */
+ * (UINT64_MAX: for ever). -ETIMEDOUT; -EDEADLK from a callback on a worker. Any
+ * thread that serves no faults, while the owner neither finishes nor aborts. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_wait(struct lazymem_attachment *attachment,
 					   uint64_t timeout_ns);
 
@@ -157,7 +163,9 @@ LAZYMEM_PUBLIC int lazymem_attachment_trace(struct lazymem_attachment *attachmen
  * buckets an octave, so at most one part in eight off; the last one is open. */
 #define LAZYMEM_HISTOGRAM_BUCKETS 320
 
-/* Counters since the attachment began. At rest, when no fault waits,
+/* Counters since the attachment began. At rest, when no fault waits and the
+ * worker has counted the last one (which it does just after the thread went
+ * on),
  *   faults = copied + zeroed + moved + continued + coalesced + already_present + failed.
  * Since 0.1. */
 struct lazymem_statistics {
