@@ -133,11 +133,12 @@ static bool anybody_may(void)
 
 int main(void)
 {
+	/* Without the watchdog, whose thread a child of fork would lack. */
 	const struct CMUnitTest tests[] = {
-		TEST(test_nobody_is_told_what_is_missing),
-		TEST(test_nobody_without_a_device_is_told_too),
-		TEST(test_attaching_is_refused),
-		TEST(test_root_without_a_device_uses_the_system_call),
+		cmocka_unit_test(test_nobody_is_told_what_is_missing),
+		cmocka_unit_test(test_nobody_without_a_device_is_told_too),
+		cmocka_unit_test(test_attaching_is_refused),
+		cmocka_unit_test(test_root_without_a_device_uses_the_system_call),
 	};
 
 	if (geteuid() != 0)
