@@ -162,10 +162,7 @@ static int file_extent(void *object, uint64_t offset, uint64_t length,
 {
 	const struct lm_file *file = object;
 
-	if (file->has_extents)
-		lm_extent_map_find(&file->extents, offset, length, ret_extent);
-	else
-		*ret_extent = (struct lazymem_extent){offset, length, LAZYMEM_EXTENT_DATA};
+	lm_extent_map_find(&file->extents, offset, length, ret_extent);
 	return 0;
 }
 
@@ -180,12 +177,32 @@ static void file_close(void *object)
 	free(file);
 }
 
-static const struct lazymem_backing_operations operations = {
-	.size = sizeof(operations),
+static const struct lazymem_backing_operations with_holes = {
+	.size = sizeof(with_holes),
 	.read = lm_file_read,
 	.extent = file_extent,
 	.close = file_close,
 };
+
+/* Each fault asks for the extent of its page: where there are no holes, or they
+ * are not looked for, the dispatch knows the answer. */
+static const struct lazymem_backing_operations without_holes = {
+	.size = sizeof(without_holes),
+	.read = lm_file_read,
+	.close = file_close,
+};
+
+static const struct lazymem_backing_operations *choose_operations(const struct lm_file *file,
+								  uint64_t length)
+{
+	struct lazymem_extent first;
+
+	if (!file->has_extents)
+		return &without_holes;
+	lm_extent_map_find(&file->extents, 0, length, &first);
+	return first.kind == LAZYMEM_EXTENT_DATA && first.length == length ? &without_holes
+									   : &with_holes;
+}
 
 /* Make the object of a descriptor, which is the object's own from now on. */
 static int create(int fd, const char *name, const struct lazymem_file_options *options,
@@ -211,7 +228,8 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 	if (error == 0 && is_regular && (options->flags & LAZYMEM_FILE_NO_HOLES) == 0)
 		error = find_holes(file, name, length);
 	if (error == 0)
-		error = lazymem_backing_create(&operations, file, length, name, ret_backing);
+		error = lazymem_backing_create(choose_operations(file, length), file, length, name,
+					       ret_backing);
 	if (error != 0)
 		file_close(file);
 	return error;

@@ -62,6 +62,7 @@ struct lm_queue {
 	uint64_t wake_value; /* what the read of wake_fd delivers; unused */
 	bool wake_over;      /* that read is not in flight any more */
 	bool is_closing;
+	bool is_registered; /* ring.enter_ring_fd is the index of a registered descriptor */
 	struct lm_operation *uncancelled; /* polls whose cancel the kernel did not take yet */
 	atomic_bool woken;                /* a wake is under way */
 };
@@ -273,6 +274,22 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* The most common wait, with nothing to submit and no end: straight into the
+ * kernel, as the worker of a fault that was just served comes here. */
+static int wait_only(struct lm_queue *queue)
+{
+	struct io_uring *ring = &queue->ring;
+	unsigned flags = IORING_ENTER_GETEVENTS;
+	int result;
+
+	if (queue->is_registered)
+		flags |= IORING_ENTER_REGISTERED_RING;
+	do
+		result = io_uring_enter((unsigned)ring->enter_ring_fd, 0, 1, flags, NULL);
+	while (result == -EINTR);
+	return result < 0 ? result : 0;
+}
+
 /* Submit and wait in one system call; a signal does not end the wait. */
 static int submit_and_wait(struct lm_queue *queue, uint64_t timeout_ns)
 {
@@ -281,6 +298,8 @@ static int submit_and_wait(struct lm_queue *queue, uint64_t timeout_ns)
 	uint64_t passed = 0;
 	int result;
 
+	if (!is_bounded && io_uring_sq_ready(&queue->ring) == 0)
+		return wait_only(queue);
 	do {
 		const uint64_t left = timeout_ns > passed ? timeout_ns - passed : 0;
 		struct __kernel_timespec timeout = {
@@ -391,7 +410,7 @@ int lm_queue_create(unsigned entries, struct lm_queue **ret_queue)
 	if (error != 0)
 		goto fail;
 	/* spares a look-up of the ring's descriptor at each call; fine without */
-	(void)io_uring_register_ring_fd(&queue->ring);
+	queue->is_registered = io_uring_register_ring_fd(&queue->ring) == 1;
 	arm_wake(queue);
 	*ret_queue = queue;
 	return 0;

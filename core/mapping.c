@@ -80,6 +80,14 @@ int lm_mapping_protection(const struct lazymem_mapping *mapping)
 	return mapping->protection;
 }
 
+void lm_mapping_refuse_hugepages(struct lazymem_mapping *mapping)
+{
+	atomic_store(&mapping->refuses_hugepages, true);
+	atomic_store(&mapping->wants_hugepages, false);
+	madvise(mapping->host, mapping->length,
+		MADV_NOHUGEPAGE); /* EINVAL: there are none anyway */
+}
+
 bool lm_mapping_is_dontfork(const struct lazymem_mapping *mapping)
 {
 	return atomic_load(&mapping->is_dontfork);
@@ -100,6 +108,8 @@ bool lm_mapping_is_file(const struct lazymem_mapping *mapping)
 int lazymem_mapping_use_hugepages(struct lazymem_mapping *mapping)
 {
 	if (mapping->length < LM_HUGE_PAGE || mapping->source == LM_SOURCE_HUGETLB)
+		return 0;
+	if (atomic_load(&mapping->refuses_hugepages))
 		return 0;
 	if (madvise(mapping->host, mapping->length, MADV_HUGEPAGE) != 0) {
 		if (errno == EINVAL)
@@ -135,6 +145,7 @@ int lm_mapping_attach(struct lazymem_mapping *mapping,
 	if (is_free) {
 		mapping->operations = operations;
 		mapping->state = state;
+		atomic_store(&mapping->refuses_hugepages, false);
 	}
 	pthread_rwlock_unlock(&mapping->lock);
 	if (!is_free)

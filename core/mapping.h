@@ -33,6 +33,7 @@ struct lazymem_mapping {
 	uint64_t fd_offset; /* of the first byte, in fd */
 	char *name;
 	atomic_bool wants_hugepages;
+	atomic_bool refuses_hugepages;
 	atomic_bool is_dontfork;
 
 	/* Shared around a call through the table, exclusive around its replacement. */

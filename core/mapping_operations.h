@@ -38,6 +38,11 @@ void lm_mapping_detach(struct lazymem_mapping *mapping);
  * so below 2 MiB, nor for hugetlb memory, which needs no advice. */
 bool lm_mapping_wants_hugepages(const struct lazymem_mapping *mapping);
 
+/* Shared memory holds poison that a huge page would turn into zeros (settle.c of
+ * uffd): from now on the advice is withdrawn, and taken without effect. Undone
+ * by the next lm_mapping_attach. */
+void lm_mapping_refuse_hugepages(struct lazymem_mapping *mapping);
+
 /* Is MADV_DONTFORK in force by the owner's wish? */
 bool lm_mapping_is_dontfork(const struct lazymem_mapping *mapping);
 

@@ -78,7 +78,8 @@ static int zap(struct lm_lazy_region *region, size_t page, size_t count)
 		return error;
 	lm_lazy_region_unprotect(region, page, count);
 	/* Punching a hole in shared memory leaves the poison in the page table. */
-	if (region->alias != NULL && madvise(region->host + start, length, MADV_DONTNEED) != 0)
+	if (lm_mapping_is_shared(region->mapping) &&
+	    madvise(region->host + start, length, MADV_DONTNEED) != 0)
 		return lm_error_errno(-errno, "cannot clear poisoned pages");
 	return 0;
 }

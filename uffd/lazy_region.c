@@ -79,8 +79,8 @@ static int map_alias(struct lm_lazy_region *lazy)
 	return 0;
 }
 
-/* Count 2 MiB blocks, whether huge pages are advised yet or not; host alignment
- * decides where they begin. */
+/* Room to count the pages of each 2 MiB block, whether huge pages are advised
+ * yet or not; host alignment decides where blocks begin. */
 static int create_blocks(struct lm_lazy_region *lazy)
 {
 	uint64_t host = (uintptr_t)lazy->host, first, end;
@@ -204,13 +204,12 @@ void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size
 {
 	size_t block, full = LM_BLOCK >> lazy->page_shift;
 
-	if (lazy->blocks == 0)
+	if (lazy->blocks == 0 || !lm_mapping_wants_hugepages(lazy->mapping))
 		return;
 	for (size_t i = page; i < page + count; i++) {
 		if (!block_of(lazy, i, &block) || lazy->present_in_block[block] >= full)
 			continue;
-		if (++lazy->present_in_block[block] == full &&
-		    lm_mapping_wants_hugepages(lazy->mapping)) {
+		if (++lazy->present_in_block[block] == full) {
 			lazy->present_in_block[block] = LM_BLOCK_COMPLETE;
 			lazy->complete_blocks++;
 		}

@@ -46,8 +46,8 @@ struct lm_lazy_region {
 	struct lm_page_map map;
 
 	/* How many pages of each 2 MiB block of host memory are real pages (which
-	 * ZEROPAGE of private memory does not give), for when huge pages are
-	 * advised. Changed under the attachment's lock: counted by the worker
+	 * ZEROPAGE of private memory does not give), from when huge pages are
+	 * advised on. Changed under the attachment's lock: counted by the worker
 	 * (shared), broken by whoever discards (exclusive). */
 	uint16_t *present_in_block;
 	size_t blocks;

@@ -72,16 +72,25 @@ static int check_some(const struct lazymem_attachment *attachment, struct lm_com
 	return 0;
 }
 
+/* A collapse of shared memory turns poisoned pages into zeros (Linux 6.18;
+ * pinned by a test), and only registration keeps the kernel from it. The alias
+ * goes before that ends: it is advised as well. */
+static void keep_poison(struct lm_lazy_region *region)
+{
+	if (region->alias == NULL || region->page_size >= LM_BLOCK)
+		return;
+	lm_mapping_refuse_hugepages(region->mapping);
+	munmap(region->alias, region->length);
+	region->alias = NULL;
+}
+
 static void unregister(struct lazymem_attachment *attachment)
 {
 	for (size_t i = 0; i < attachment->region_count; i++) {
 		struct lm_lazy_region *region = &attachment->regions[i];
 
-		/* A collapse of shared memory would turn poisoned pages into zeros
-		 * (Linux 6.18; pinned by a test), and only registration keeps the
-		 * kernel from it. */
-		if (attachment->aborting && region->alias != NULL && region->page_size < LM_BLOCK)
-			madvise(region->host, region->length, MADV_NOHUGEPAGE);
+		if (attachment->aborting)
+			keep_poison(region);
 		lm_userfaultfd_unregister(attachment->fd, region->host, region->length);
 		region->registered = false;
 	}
