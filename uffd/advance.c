@@ -13,10 +13,12 @@
  * Either way the pages are installed later, from the worker's loop, so that a
  * completion never recurses into another slot.
  */
-#include "uffd/worker.h"
+#include "uffd/advance.h"
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "uffd/attention.h"
+#include "uffd/failure.h"
 #include "uffd/populate.h"
 
 #include <assert.h>
@@ -25,114 +27,13 @@
 #define POSTPONE_NS UINT64_C(50000)
 #define POSTPONE_FREE_TRIES 4
 
-static _Thread_local struct lm_worker *own_worker;
-
-void lm_slot_own_thread(struct lm_worker *worker)
-{
-	own_worker = worker;
-}
-
-bool lm_slot_on_worker(void)
-{
-	return own_worker != NULL;
-}
-
-static struct lm_slot_list *free_slots(struct lm_worker *worker, enum lm_budget budget)
-{
-	return budget == LM_BUDGET_DEMAND ? &worker->free_demand : &worker->free_prefetch;
-}
-
-struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
-			      struct lm_lazy_region *region, enum lm_budget budget)
-{
-	struct lm_slot *slot = lm_slot_list_take(free_slots(worker, budget));
-
-	if (slot == NULL)
-		return NULL;
-	slot->attachment = attachment;
-	slot->region = region;
-	slot->job = NULL;
-	slot->demand = budget == LM_BUDGET_DEMAND;
-	slot->installed = slot->demanded = slot->filled = 0;
-	slot->content = LM_CONTENT_BYTES;
-	slot->is_read = slot->healing = false;
-	slot->error = 0;
-	slot->attempts = slot->postponed = slot->joined = 0;
-	slot->in_use = true;
-	attachment->slots_in_use++;
-	return slot;
-}
-
-void lm_slot_cancel(struct lm_slot *slot)
-{
-	struct lm_worker *worker = slot->worker;
-
-	slot->attachment->slots_in_use--;
-	slot->in_use = false;
-	/* Last in, first out: the buffer used last is the one that is in the cache. */
-	lm_slot_list_prepend(free_slots(worker, slot->budget), slot);
-}
-
-static void count_latency(struct lm_slot *slot, size_t pages, unsigned joined)
-{
-	struct lm_statistics *statistics = &slot->attachment->statistics;
-	uint64_t now;
-
-	if (pages == 0 && joined == 0)
-		return;
-	now = lm_clock_ns();
-	for (size_t i = 0; i < pages; i++)
-		lm_statistics_latency(statistics, now - slot->since);
-	for (unsigned i = 0; i < joined; i++)
-		lm_statistics_latency(statistics,
-				      now - slot->joined_since[lm_min(i, LM_SLOT_JOINED - 1)]);
-}
-
-/* Latencies before outcomes: once the outcomes add up to the faults, the
- * histogram is complete as well. */
-static void count_end(struct lm_slot *slot)
-{
-	struct lm_statistics *statistics = &slot->attachment->statistics;
-
-	count_latency(slot, slot->demanded, slot->joined);
-	slot->ended[LM_COALESCED] += slot->joined;
-	for (int i = 0; i < LM_OUTCOMES; i++) {
-		if (slot->ended[i] > 0)
-			lm_count(statistics, (enum lm_counter)i, slot->ended[i]);
-		slot->ended[i] = 0;
-	}
-}
-
-void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since)
-{
-	for (; count > 0; count--, slot->joined++)
-		if (slot->joined < LM_SLOT_JOINED)
-			slot->joined_since[slot->joined] = since;
-}
-
-void lm_slot_end(struct lm_slot *slot)
-{
-	count_end(slot);
-	if (slot->job != NULL)
-		slot->job->pieces--;
-	if (slot->region->complete_blocks > 0)
-		lm_worker_mark_busy(slot->worker, slot->attachment);
-	lm_slot_cancel(slot);
-}
-
-size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region)
-{
-	return worker->buffer_size <= region->page_size ? 1
-							: worker->buffer_size >> region->page_shift;
-}
-
 static void read_completed(struct lazymem_read *read, int error)
 {
 	struct lm_slot *slot = read->context;
 	struct lm_worker *worker = slot->worker;
 
 	slot->error = error;
-	if (own_worker == worker) {
+	if (lm_slot_is_own(slot)) {
 		lm_slot_list_append(slot->demand ? &worker->read_demand : &worker->read_prefetch,
 				    slot);
 		return;
@@ -173,29 +74,6 @@ static void start_read(struct lm_slot *slot)
 	lm_count(&slot->attachment->statistics, LM_READS, 1);
 	slot->is_read = true; /* when it comes back, unless with an error */
 	lazymem_backing_submit(region->backing, &slot->read);
-}
-
-void lm_slot_give_back(struct lm_slot *slot, size_t keep)
-{
-	struct lm_lazy_region *region = slot->region;
-	size_t from = slot->installed + keep, count = slot->count - from;
-
-	if (keep == 0)
-		lm_populate_drop_pieces(slot);
-	for (size_t page = slot->first + from; page < slot->first + slot->count; page++) {
-		if (!slot->healing)
-			lm_page_map_release(&region->map, page);
-		else if (lm_page_map_poison(&region->map, page))
-			atomic_fetch_add(&slot->attachment->poisoned, 1);
-	}
-	if (count > 0)
-		lm_populate_wake(slot->attachment, region, slot->first + from, count);
-	slot->count = from;
-	if (slot->demanded > from) {
-		count_latency(slot, slot->demanded - from, 0);
-		slot->ended[LM_COALESCED] += slot->demanded - from;
-		slot->demanded = from;
-	}
 }
 
 /* Messages have to be read before populating can go on; if none are there, the

@@ -14,7 +14,10 @@
 #include "core/error.h"
 #include "core/mapping_operations.h"
 #include "core/options.h"
+#include "uffd/attention.h"
+#include "uffd/command.h"
 #include "uffd/handler.h"
+#include "uffd/settle.h"
 #include "uffd/userfaultfd.h"
 
 #include <errno.h>

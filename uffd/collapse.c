@@ -12,10 +12,11 @@
  * block nobody touched, all hole, is left: the kernel makes it a huge page at
  * its first touch.
  */
+#include "uffd/collapse.h"
+
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/mapping_operations.h"
-#include "uffd/worker.h"
 
 #include <sys/mman.h>
 

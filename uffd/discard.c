@@ -17,7 +17,8 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/mapping_operations.h"
-#include "uffd/worker.h"
+#include "uffd/attachment.h"
+#include "uffd/slot.h"
 
 #include <errno.h>
 #include <stdlib.h>

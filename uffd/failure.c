@@ -14,10 +14,11 @@
  *  - poisoning itself is tried again until it succeeds, since what comes after
  *    an abort may rely on it.
  */
-#include "uffd/worker.h"
+#include "uffd/failure.h"
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "uffd/advance.h"
 #include "uffd/populate.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ void lm_slot_cut_short(struct lm_slot *slot)
 static void give_up(struct lm_slot *slot)
 {
 	if (slot->job != NULL)
-		lm_prefetch_gave_up(slot->job);
+		lm_job_gave_up(slot->job);
 	give_back(slot);
 }
 
@@ -111,7 +112,8 @@ static bool is_dead(const struct lm_slot *slot)
 static bool narrow(struct lm_slot *slot)
 {
 	if (!slot->demand) {
-		lm_prefetch_narrow(slot);
+		lm_job_narrow(slot->job, slot->job_range, slot->first + slot->installed,
+			      slot->count - slot->installed);
 		give_back(slot);
 		return true;
 	}

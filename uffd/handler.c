@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/options.h"
 #include "uffd/userfaultfd.h"
+#include "uffd/worker.h"
 
 #include <errno.h>
 #include <stdlib.h>

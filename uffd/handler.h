@@ -5,7 +5,7 @@
 #ifndef LM_HANDLER_H
 #define LM_HANDLER_H
 
-#include "uffd/worker.h"
+#include "uffd/worker_state.h"
 
 struct lazymem_handler {
 	size_t worker_count;

@@ -182,3 +182,39 @@ void lm_jobs_lift_limits(struct lm_jobs *jobs)
 	}
 	pthread_mutex_unlock(&jobs->mutex);
 }
+
+/* ---- the cursor after a failure */
+
+/* A job ends early when it had to give up so many pages: its source is gone,
+ * and every further page would cost a row of retries. Filling up ends with the
+ * first one, since the finish has failed. */
+#define MOST_GIVEN_UP 16
+
+bool lm_job_is_narrow(const struct lm_job *job)
+{
+	return job->range < job->narrow_range ||
+	       (job->range == job->narrow_range && job->page < job->narrow_page);
+}
+
+void lm_job_narrow(struct lm_job *job, size_t range, size_t first, size_t count)
+{
+	size_t start = first - job->ranges[range].first;
+
+	if (job->ends_early || job->range < range || (job->range == range && job->page <= start))
+		return;
+	if (!lm_job_is_narrow(job)) {
+		job->narrow_range = range;
+		job->narrow_page = start + count;
+	}
+	job->range = range;
+	job->page = start;
+}
+
+void lm_job_gave_up(struct lm_job *job)
+{
+	job->given_up++;
+	if (job->kind == LM_JOB_FILL || job->given_up == MOST_GIVEN_UP) {
+		job->ends_early = true;
+		job->range = job->range_count;
+	}
+}

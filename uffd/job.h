@@ -87,4 +87,13 @@ struct lm_job *lm_jobs_current(struct lm_jobs *jobs);
 void lm_jobs_end_current(struct lm_jobs *jobs);
 void lm_jobs_lift_limits(struct lm_jobs *jobs);
 
+/* A piece of `count` pages from page `first` of the region on, in a range of
+ * the job, failed and was given back: go over it again page by page, which is
+ * narrow, until past its end. */
+void lm_job_narrow(struct lm_job *job, size_t range, size_t first, size_t count);
+bool lm_job_is_narrow(const struct lm_job *job);
+
+/* A single page failed for good. */
+void lm_job_gave_up(struct lm_job *job);
+
 #endif

@@ -32,7 +32,7 @@
 
 #include "core/checked.h"
 #include "uffd/userfaultfd.h"
-#include "uffd/worker.h"
+#include "uffd/worker_state.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -11,11 +11,12 @@
  * A poisoned page is claimed again, alone, by a prefetch: if its read succeeds
  * it is healed, if not it stays poisoned.
  */
-#include "uffd/worker.h"
+#include "uffd/prefetch.h"
 
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/mapping_operations.h"
+#include "uffd/advance.h"
 
 /* Pages looked at in one step: at a byte each, far below the time of a piece. */
 #define SCAN_PAGES ((size_t)1 << 16)
@@ -23,18 +24,7 @@
 /* Pages without I/O (zeros, poison) in one piece. */
 #define PIECE_WITHOUT_IO ((size_t)512)
 
-/* A job ends early when it had to give up so many pages: its source is gone,
- * and every further page would cost a row of retries. Filling up ends with the
- * first one, since the finish has failed. */
-#define MOST_GIVEN_UP 16
-
 /* ---- the cursor */
-
-static bool is_narrow(const struct lm_job *job)
-{
-	return job->range < job->narrow_range ||
-	       (job->range == job->narrow_range && job->page < job->narrow_page);
-}
 
 static void skip(struct lm_job *job, size_t pages)
 {
@@ -45,33 +35,6 @@ static void skip(struct lm_job *job, size_t pages)
 	}
 }
 
-void lm_prefetch_narrow(struct lm_slot *slot)
-{
-	struct lm_job *job = slot->job;
-	size_t start = slot->first + slot->installed - job->ranges[slot->job_range].first;
-	size_t end = slot->first + slot->count - job->ranges[slot->job_range].first;
-
-	if (job->ends_early)
-		return;
-	if (slot->job_range < job->range || (slot->job_range == job->range && start < job->page)) {
-		if (!is_narrow(job)) {
-			job->narrow_range = slot->job_range;
-			job->narrow_page = end;
-		}
-		job->range = slot->job_range;
-		job->page = start;
-	}
-}
-
-void lm_prefetch_gave_up(struct lm_job *job)
-{
-	job->given_up++;
-	if (job->kind == LM_JOB_FILL || job->given_up == MOST_GIVEN_UP) {
-		job->ends_early = true;
-		job->range = job->range_count;
-	}
-}
-
 /* ---- a piece */
 
 static size_t piece_pages(const struct lm_worker *worker, const struct lm_job *job,
@@ -79,7 +42,7 @@ static size_t piece_pages(const struct lm_worker *worker, const struct lm_job *j
 {
 	size_t pages = worker->options.prefetch_piece >> region->page_shift;
 
-	return is_narrow(job) || pages == 0 ? 1 : pages;
+	return lm_job_is_narrow(job) || pages == 0 ? 1 : pages;
 }
 
 /* A hole is left to the kernel by a job that lets go afterwards, and where it
@@ -169,7 +132,7 @@ static size_t step(struct lm_slot *slot, struct lm_job *job)
 	if (zero && leaves_hole(job, region, alike))
 		return alike;
 	if (zero || job->kind == LM_JOB_POISON) {
-		alike = (size_t)lm_min(alike, is_narrow(job) ? 1 : PIECE_WITHOUT_IO);
+		alike = (size_t)lm_min(alike, lm_job_is_narrow(job) ? 1 : PIECE_WITHOUT_IO);
 		if (start_piece(slot, job, page, alike, zero ? LM_CONTENT_ZERO : LM_CONTENT_POISON))
 			return 0;
 	} else if (start_piece(slot, job, page, (size_t)lm_min(alike, pages), LM_CONTENT_BYTES)) {

@@ -12,10 +12,11 @@
  * The backlog is bounded. A fault beyond the bound is not lost: its thread is
  * woken when half of the backlog is free, and faults again.
  */
-#include "uffd/worker.h"
+#include "uffd/serve.h"
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "uffd/advance.h"
 #include "uffd/populate.h"
 #include "uffd/userfaultfd.h"
 

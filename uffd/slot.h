@@ -64,4 +64,28 @@ void lm_slot_list_append(struct lm_slot_list *list, struct lm_slot *slot);
 void lm_slot_list_prepend(struct lm_slot_list *list, struct lm_slot *slot);
 struct lm_slot *lm_slot_list_take(struct lm_slot_list *list); /* the first; NULL when empty */
 
+/* A free slot for pages of an attachment; NULL when the budget is used up. */
+struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
+			      struct lm_lazy_region *region, enum lm_budget budget);
+
+/* `count` more faults, read at time `since`, wait for a page of a slot that is under way. */
+void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since);
+
+/* Pages that one slot can take in this region. */
+size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region);
+
+/* Give the claims of the pages that are not installed back, but for the first
+ * `keep` of them, and wake who waits. */
+void lm_slot_give_back(struct lm_slot *slot, size_t keep);
+
+/* Back to the free slots without having been used; after all was done. */
+void lm_slot_cancel(struct lm_slot *slot);
+void lm_slot_end(struct lm_slot *slot);
+
+/* This thread is `worker`. Is it the slot's? Is it one of any handler, which must not wait for a
+ * worker? */
+void lm_slot_own_thread(struct lm_worker *worker);
+bool lm_slot_is_own(const struct lm_slot *slot);
+bool lm_slot_on_worker(void);
+
 #endif

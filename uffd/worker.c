@@ -23,6 +23,12 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/error.h"
+#include "uffd/advance.h"
+#include "uffd/attention.h"
+#include "uffd/collapse.h"
+#include "uffd/prefetch.h"
+#include "uffd/serve.h"
+#include "uffd/settle.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,60 +36,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-
-/* ---- what the loop looks at */
-
-void lm_worker_mark_readable(struct lm_worker *worker, struct lazymem_attachment *attachment)
-{
-	if (attachment->readable)
-		return;
-	attachment->readable = true;
-	attachment->next_readable = worker->readable;
-	worker->readable = attachment;
-}
-
-void lm_worker_mark_busy(struct lm_worker *worker, struct lazymem_attachment *attachment)
-{
-	if (attachment->busy)
-		return;
-	attachment->busy = true;
-	attachment->next_busy = NULL;
-	if (worker->last_busy != NULL)
-		worker->last_busy->next_busy = attachment;
-	else
-		worker->busy = attachment;
-	worker->last_busy = attachment;
-}
-
-static struct lazymem_attachment *take_busy(struct lm_worker *worker)
-{
-	struct lazymem_attachment *attachment = worker->busy;
-
-	worker->busy = attachment->next_busy;
-	if (worker->busy == NULL)
-		worker->last_busy = NULL;
-	attachment->busy = false;
-	return attachment;
-}
-
-void lm_worker_forget(struct lm_worker *worker, struct lazymem_attachment *attachment)
-{
-	struct lazymem_attachment **link = &worker->readable;
-	struct lazymem_attachment *last = worker->last_busy, *taken;
-
-	while (*link != NULL && *link != attachment)
-		link = &(*link)->next_readable;
-	if (*link != NULL)
-		*link = attachment->next_readable;
-	attachment->readable = false;
-	if (!attachment->busy)
-		return;
-	do { /* once round the queue, leaving this one out */
-		taken = take_busy(worker);
-		if (taken != attachment)
-			lm_worker_mark_busy(worker, taken);
-	} while (taken != last);
-}
 
 /* ---- one round */
 
@@ -194,7 +146,7 @@ static bool work_without_faults(struct lm_worker *worker, uint64_t *ret_due)
 	bool worked = false;
 
 	while (!worked && attachment != last) {
-		attachment = take_busy(worker);
+		attachment = lm_worker_take_busy(worker);
 		worked = lm_prefetch_step(worker, attachment, ret_due) ||
 			 lm_collapse_step(worker, attachment, ret_due);
 		if (!worked)
@@ -266,32 +218,7 @@ static void *run(void *argument)
 	return NULL;
 }
 
-/* ---- other threads */
-
-int lm_worker_call(struct lm_worker *worker, struct lm_command *command)
-{
-	assert(!pthread_equal(pthread_self(), worker->thread));
-	pthread_mutex_lock(&worker->mutex);
-	if (worker->last_command != NULL)
-		worker->last_command->next = command;
-	else
-		worker->commands = command;
-	worker->last_command = command;
-	atomic_store_explicit(&worker->called, true, memory_order_release);
-	lm_queue_wake(worker->queue);
-	while (!command->done)
-		pthread_cond_wait(&worker->changed, &worker->mutex);
-	pthread_mutex_unlock(&worker->mutex);
-	return command->result;
-}
-
-void lm_worker_end_command(struct lm_worker *worker, struct lm_command *command)
-{
-	pthread_mutex_lock(&worker->mutex);
-	command->done = true;
-	pthread_cond_broadcast(&worker->changed);
-	pthread_mutex_unlock(&worker->mutex);
-}
+/* ---- start and stop */
 
 static int create_slots(struct lm_worker *worker)
 {

@@ -13,7 +13,15 @@
 #include "kernel.h"
 
 #include "core/clock.h"
+#include "uffd/advance.h"
+#include "uffd/attention.h"
+#include "uffd/collapse.h"
+#include "uffd/command.h"
+#include "uffd/failure.h"
 #include "uffd/populate.h"
+#include "uffd/prefetch.h"
+#include "uffd/serve.h"
+#include "uffd/settle.h"
 #include "uffd/worker.h"
 
 #include <sys/mman.h>
