@@ -10,6 +10,11 @@
 #include <support/actor.h>
 #include <support/guest.h>
 #include <support/source.h>
+#include <sys/mman.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 #define LENGTH (8 * MIB)
 
@@ -104,6 +109,23 @@ static void test_a_fault_on_poison_that_vanished_ends(void **state)
 	end(&f);
 }
 
+/* The kernel makes zeros of poison when it makes a huge page of shared memory,
+ * so after an abort advice for huge pages must come to nothing. */
+static void test_advice_after_an_abort_makes_no_false_zeros(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state));
+	guest_prefetch(&f.guest, PAGE, BLOCK - PAGE); /* a block of which one page is poison */
+	lazymem_attachment_abort(f.guest.attachment);
+	f.guest.attachment = NULL;
+	lazymem_mapping_use_hugepages(f.guest.mapping);
+	madvise(f.guest.host, BLOCK, MADV_COLLAPSE);
+	assert_int_equal(touch(f.guest.host), SIGNALLED + SIGBUS);
+	assert_int_equal(touch(f.guest.host + PAGE), f.image.bytes[PAGE]);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +133,10 @@ int main(void)
 		TEST_EACH_KIND(test_a_page_that_was_not_healed_can_be_discarded),
 		TEST_NAMED(test_a_fault_on_poison_that_vanished_ends, "poison that vanished",
 			   HUGETLB),
+		TEST_NAMED(test_advice_after_an_abort_makes_no_false_zeros,
+			   "advice after an abort (anonymous)", ANONYMOUS),
+		TEST_NAMED(test_advice_after_an_abort_makes_no_false_zeros,
+			   "advice after an abort (memfd)", MEMFD),
 	};
 
 	require_faults();
