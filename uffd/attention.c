@@ -49,6 +49,8 @@ void lm_worker_forget(struct lm_worker *worker, struct lazymem_attachment *attac
 	if (*link != NULL)
 		*link = attachment->next_readable;
 	attachment->readable = false;
+	if (worker->last_read == attachment)
+		worker->last_read = NULL;
 	if (!attachment->busy)
 		return;
 	do { /* once round the queue, leaving this one out */

@@ -160,16 +160,19 @@ static void queue_batch(struct lm_worker *worker, struct lm_fault *faults, size_
 	}
 }
 
-void lm_serve_messages(struct lm_worker *worker, struct lazymem_attachment *attachment)
+bool lm_serve_messages(struct lm_worker *worker, struct lazymem_attachment *attachment)
 {
 	struct lm_fault faults[LM_MESSAGE_BATCH];
+	bool any = false;
 	size_t count;
 	int received;
 
 	do {
 		received = read_batch(attachment, faults, &count);
 		queue_batch(worker, faults, count);
+		any = any || received > 0;
 	} while (received == LM_MESSAGE_BATCH);
+	return any;
 }
 
 static struct lm_fault *fault_at(struct lm_worker *worker, size_t index)

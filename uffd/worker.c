@@ -67,8 +67,10 @@ static void read_messages(struct lm_worker *worker)
 
 		worker->readable = attachment->next_readable;
 		attachment->readable = false;
-		if (!attachment->released)
-			lm_serve_messages(worker, attachment);
+		if (attachment->released)
+			continue;
+		lm_serve_messages(worker, attachment);
+		worker->last_read = attachment;
 	}
 }
 
@@ -187,6 +189,43 @@ static uint64_t round_once(struct lm_worker *worker)
 	return due > now ? due - now : 0;
 }
 
+/* Before it waits, a worker that has just served a fault looks once more: where
+ * it shares a CPU with the guest's thread, that thread has run while the page
+ * was installed and may have faulted again, and the wait (a system call as
+ * long as a read of the page) can be spared. Luck decides whether to look: it
+ * rises with every look that found something, falls with every other, and
+ * recovers with every wait, so that a guest on another CPU costs one look in
+ * LUCK_PERIOD. Not with reads in flight: those are to be submitted and collected. */
+#define LUCK_MOST 4
+#define LUCK_PERIOD 16
+#define LOOKS_MOST 32
+
+static bool look_again(struct lm_worker *worker)
+{
+	if (worker->last_read == NULL || worker->last_read->released || worker->luck <= 0 ||
+	    lm_queue_reads_in_flight(worker->queue) > 0)
+		return false;
+	if (lm_serve_messages(worker, worker->last_read)) {
+		worker->luck = worker->luck < LUCK_MOST ? worker->luck + 1 : LUCK_MOST;
+		return true;
+	}
+	worker->luck--;
+	if (worker->luck == 0)
+		worker->luck = -LUCK_PERIOD;
+	return false;
+}
+
+static uint64_t rounds(struct lm_worker *worker)
+{
+	uint64_t wait = round_once(worker);
+
+	for (int looks = 0; wait > 0 && looks < LOOKS_MOST && look_again(worker); looks++)
+		wait = round_once(worker);
+	if (worker->luck <= 0)
+		worker->luck++;
+	return wait;
+}
+
 static void announce(struct lm_worker *worker, int error)
 {
 	pthread_mutex_lock(&worker->mutex);
@@ -209,7 +248,7 @@ static void *run(void *argument)
 	pthread_setname_np(pthread_self(), "lazymem-worker"); /* for ps, top and perf */
 	lm_slot_own_thread(worker);
 	while (run_commands(worker)) {
-		wait = round_once(worker);
+		wait = rounds(worker);
 		lm_queue_run(worker->queue, wait);
 	}
 	while (atomic_load(&worker->completing) > 0) /* somebody is about to wake the queue */

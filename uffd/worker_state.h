@@ -62,6 +62,8 @@ struct lm_worker {
 	uint64_t last_message;                 /* when the last fault was read, ns */
 	struct lazymem_attachment *overflowed; /* list of those with faults beyond the backlog */
 	struct lazymem_attachment *readable;   /* list */
+	struct lazymem_attachment *last_read;  /* whose messages were read last, or NULL */
+	int luck; /* of looking at it again without waiting: see worker.c */
 	struct lazymem_attachment *busy, *last_busy; /* queue */
 	_Atomic unsigned attachments;
 
