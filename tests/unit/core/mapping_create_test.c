@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static int memfd_error, ftruncate_error, seal_error;
 
@@ -77,10 +78,11 @@ static void anonymous_memory_reads_as_zeros(void **state)
 
 static void anonymous_memory_may_exceed_ram(void **state)
 {
-	struct lazymem_mapping *mapping = make_mapping((size_t)1 << 42);
+	size_t twice = 2 * (size_t)sysconf(_SC_PHYS_PAGES) * PAGE;
+	struct lazymem_mapping *mapping = make_mapping(twice);
 
 	(void)state;
-	host_of(mapping)[((size_t)1 << 42) - 1] = 1;
+	host_of(mapping)[twice - 1] = 1;
 	lazymem_mapping_unref(mapping);
 }
 
