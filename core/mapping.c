@@ -121,6 +121,8 @@ int lazymem_mapping_use_hugepages(struct lazymem_mapping *mapping)
 				      mapping->name, mapping->length);
 	}
 	atomic_store(&mapping->wants_hugepages, true);
+	if (atomic_load(&mapping->refuses_hugepages)) /* since a moment ago */
+		lm_mapping_refuse_hugepages(mapping);
 	return 0;
 }
 

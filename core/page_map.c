@@ -114,8 +114,6 @@ bool lm_page_map_publish_zero(struct lm_page_map *map, size_t page)
 
 bool lm_page_map_undo_discard(struct lm_page_map *map, size_t page, enum lm_page_state before)
 {
-	assert(before !=
-	       LM_PAGE_CLAIMED); /* the claimer has been told that it is gone, or will be */
 	return step(map, page, LM_PAGE_DISCARDED, before);
 }
 
@@ -123,7 +121,7 @@ void lm_page_map_discard(struct lm_page_map *map, size_t page, size_t length)
 {
 	assert(lm_fits(page, length, map->count));
 	for (size_t i = page; i < page + length; i++)
-		atomic_exchange_explicit(&map->pages[i], LM_PAGE_DISCARDED, memory_order_acq_rel);
+		atomic_store_explicit(&map->pages[i], LM_PAGE_DISCARDED, memory_order_release);
 }
 
 size_t lm_page_map_run(const struct lm_page_map *map, size_t page, size_t limit,

@@ -65,7 +65,8 @@ bool lm_page_map_publish_zero(struct lm_page_map *map, size_t page);
 void lm_page_map_discard(struct lm_page_map *map, size_t page, size_t length);
 
 /* DISCARDED -> what it was before: the discard did not happen after all. False
- * when it is not DISCARDED any more. */
+ * when it is not DISCARDED any more. CLAIMED only for a claimer who has not
+ * looked since: else a second one's claim could be taken for his (ABA). */
 bool lm_page_map_undo_discard(struct lm_page_map *map, size_t page, enum lm_page_state before);
 
 /* How many pages from `page` on are in `state`, at most `limit`. */

@@ -17,8 +17,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/mapping_operations.h"
-#include "uffd/attachment.h"
-#include "uffd/slot.h"
+#include "uffd/command.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,24 +49,50 @@ void lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
 	lm_count(&attachment->statistics, LM_PAGES_DISCARDED, changed);
 }
 
-/* The zap failed, so the pages are what they were: a missing one must not
- * become a false zero. A claim that was revoked is not given back; its page is
- * missing again. */
-static void unmark(struct lm_lazy_region *region, size_t page, size_t count, const uint8_t *before)
+/* What is to be taken back of a discard whose zap failed. */
+struct mark {
+	struct lm_lazy_region *region;
+	size_t page, count;
+	const uint8_t *before;
+};
+
+/* A claim is given back only to a slot that has not seen yet that it was gone;
+ * without one the page is missing again. */
+static enum lm_page_state state_before(struct lm_worker *worker, const struct mark *mark, size_t i)
 {
+	enum lm_page_state state = (enum lm_page_state)mark->before[i];
+
+	if (state == LM_PAGE_CLAIMED && lm_slot_find(worker, mark->region, mark->page + i) == NULL)
+		return LM_PAGE_MISSING;
+	return state;
+}
+
+static void run_unmark(struct lm_worker *worker, struct lm_command *command)
+{
+	const struct mark *mark = command->argument;
+	struct lm_lazy_region *region = mark->region;
 	struct lazymem_attachment *attachment = region->attachment;
 
 	pthread_rwlock_wrlock(&attachment->lock);
-	for (size_t i = 0; i < count; i++) {
-		enum lm_page_state state = (enum lm_page_state)before[i];
+	for (size_t i = 0; i < mark->count; i++) {
+		enum lm_page_state state = state_before(worker, mark, i);
 
-		if (state == LM_PAGE_CLAIMED)
-			state = LM_PAGE_MISSING;
-		if (lm_page_map_undo_discard(&region->map, page + i, state) &&
+		if (lm_page_map_undo_discard(&region->map, mark->page + i, state) &&
 		    state == LM_PAGE_POISONED)
 			atomic_fetch_add(&attachment->poisoned, 1);
 	}
 	pthread_rwlock_unlock(&attachment->lock);
+	lm_worker_end_command(worker, command);
+}
+
+/* The zap failed, so the pages are what they were: a missing one must not
+ * become a false zero. On the worker, which knows its slots. */
+static void unmark(struct lm_lazy_region *region, size_t page, size_t count, const uint8_t *before)
+{
+	struct mark mark = {.region = region, .page = page, .count = count, .before = before};
+	struct lm_command command = {.run = run_unmark, .argument = &mark};
+
+	lm_worker_call(region->attachment->worker, &command);
 }
 
 static int zap(struct lm_lazy_region *region, size_t page, size_t count)

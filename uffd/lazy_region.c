@@ -218,13 +218,14 @@ void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size
 
 void lm_lazy_region_break_blocks(struct lm_lazy_region *lazy, size_t page, size_t count)
 {
-	size_t block;
+	size_t end = page + count, in_block = LM_BLOCK >> lazy->page_shift, block;
 
 	if (lazy->blocks == 0)
 		return;
-	for (size_t i = page; i < page + count; i++) {
-		if (!block_of(lazy, i, &block))
-			continue;
+	if (page < lazy->first_block_page)
+		page = lazy->first_block_page;
+	for (; page < end && block_of(lazy, page, &block);
+	     page = lm_lazy_region_block_page(lazy, block) + in_block) {
 		if (lazy->present_in_block[block] == LM_BLOCK_COMPLETE)
 			lazy->complete_blocks--;
 		lazy->present_in_block[block] = LM_BLOCK_BROKEN;

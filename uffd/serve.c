@@ -246,26 +246,11 @@ static void record(struct lazymem_attachment *attachment, const struct lm_lazy_r
 				   lm_lazy_region_guest(region, page), region->page_shift);
 }
 
-static bool is_on_its_way_in(const struct lm_slot *slot, const struct lm_fault *fault)
-{
-	return slot->in_use && slot->region == fault->region && fault->page >= slot->first &&
-	       fault->page - slot->first < slot->count;
-}
-
-/* The slot that the page is in: every claimed page is in one of this worker's. */
-static struct lm_slot *find_slot(struct lm_worker *worker, const struct lm_fault *fault)
-{
-	for (size_t i = 0; i < worker->slot_count; i++)
-		if (is_on_its_way_in(&worker->slots[i], fault))
-			return &worker->slots[i];
-	return NULL;
-}
-
 /* The fault waits for a page that is under way: the populate there wakes all
  * who wait. A job's page that is between two tries is tried again at once. */
 static void join(struct lm_worker *worker, const struct lm_fault *fault)
 {
-	struct lm_slot *slot = find_slot(worker, fault);
+	struct lm_slot *slot = lm_slot_find(worker, fault->region, fault->page);
 
 	assert(slot != NULL);
 	lm_slot_join(slot, fault->twins + 1, fault->since);
@@ -277,7 +262,7 @@ static void join(struct lm_worker *worker, const struct lm_fault *fault)
  * there must go before zeros can come. */
 static void take_pieces_back(struct lm_worker *worker, const struct lm_fault *fault)
 {
-	struct lm_slot *slot = find_slot(worker, fault);
+	struct lm_slot *slot = lm_slot_find(worker, fault->region, fault->page);
 
 	if (slot != NULL)
 		lm_populate_drop_pieces(slot);

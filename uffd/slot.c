@@ -148,6 +148,21 @@ void lm_slot_end(struct lm_slot *slot)
 	lm_slot_cancel(slot);
 }
 
+static bool holds(const struct lm_slot *slot, const struct lm_lazy_region *region, size_t page)
+{
+	return slot->in_use && slot->region == region && page >= slot->first + slot->installed &&
+	       page < slot->first + slot->count;
+}
+
+struct lm_slot *lm_slot_find(struct lm_worker *worker, const struct lm_lazy_region *region,
+			     size_t page)
+{
+	for (size_t i = 0; i < worker->slot_count; i++)
+		if (holds(&worker->slots[i], region, page))
+			return &worker->slots[i];
+	return NULL;
+}
+
 size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region)
 {
 	return worker->buffer_size <= region->page_size ? 1

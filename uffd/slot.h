@@ -71,6 +71,10 @@ struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachmen
 /* `count` more faults, read at time `since`, wait for a page of a slot that is under way. */
 void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since);
 
+/* The slot that has claimed the page and not settled it yet, or NULL. */
+struct lm_slot *lm_slot_find(struct lm_worker *worker, const struct lm_lazy_region *region,
+			     size_t page);
+
 /* Pages that one slot can take in this region. */
 size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region);
 

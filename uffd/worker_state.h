@@ -26,6 +26,7 @@ struct lm_command {
 	struct lm_command *next;
 	void (*run)(struct lm_worker *worker, struct lm_command *command);
 	struct lazymem_attachment *attachment;
+	void *argument;
 	int result;
 	/* settle.c: a finish checks the pages; this is the next one to check, and
 	 * when it fails the one that keeps it from its end */

@@ -86,7 +86,8 @@ struct lazymem_attach_options {
 	int userfaultfd; /* of this process, UFFDIO_API done, O_NONBLOCK; taken over when
 			  * attaching succeeds. The memory may be registered, and partly
 			  * there. Nothing else may be registered with it, nor may a duplicate
-			  * be kept: faults elsewhere find nobody. */
+			  * be kept: faults elsewhere find nobody. When attaching fails, the
+			  * memory may be left registered. */
 
 	/* Called on a worker, which serves nothing meanwhile, after each failure;
 	 * must not touch lazily filled memory. Calls that wait for a worker (attach,
