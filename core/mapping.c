@@ -21,7 +21,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* ---- references ---------------------------------------------------------- */
 
@@ -29,6 +31,22 @@ struct lazymem_mapping *lazymem_mapping_ref(struct lazymem_mapping *mapping)
 {
 	atomic_fetch_add_explicit(&mapping->references, 1, memory_order_relaxed);
 	return mapping;
+}
+
+size_t lm_base_page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void lm_mapping_free(struct lazymem_mapping *mapping)
+{
+	if (mapping->host != NULL && mapping->kind != LAZYMEM_MAPPING_ADOPTED)
+		munmap(mapping->host, mapping->length);
+	if (mapping->fd >= 0)
+		close(mapping->fd);
+	pthread_rwlock_destroy(&mapping->lock);
+	free(mapping->name);
+	free(mapping);
 }
 
 void lazymem_mapping_unref(struct lazymem_mapping *mapping)

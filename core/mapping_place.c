@@ -24,11 +24,6 @@
 	 LAZYMEM_MAPPING_LOCK_ON_FAULT | LAZYMEM_MAPPING_HUGEPAGES)
 #define KNOWN_PROTECTION (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-size_t lm_base_page_size(void)
-{
-	return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 int lm_mapping_options(const struct lazymem_mapping_options *options, size_t length,
 		       size_t page_size, struct lazymem_mapping_options *ret_known)
 {
@@ -90,17 +85,6 @@ int lm_mapping_allocate(enum lazymem_mapping_kind kind, enum lm_memory_source so
 	pthread_rwlockattr_destroy(&attributes);
 	*ret_mapping = mapping;
 	return 0;
-}
-
-void lm_mapping_free(struct lazymem_mapping *mapping)
-{
-	if (mapping->host != NULL && mapping->kind != LAZYMEM_MAPPING_ADOPTED)
-		munmap(mapping->host, mapping->length);
-	if (mapping->fd >= 0)
-		close(mapping->fd);
-	pthread_rwlock_destroy(&mapping->lock);
-	free(mapping->name);
-	free(mapping);
 }
 
 static int refused(const struct lazymem_mapping *mapping, const char *call)

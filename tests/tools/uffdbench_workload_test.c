@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "functions.h"
 #include "workload.h"
 
 #include <lazymem/trace.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 #include "complain.h"
+#include "functions.h"
 #include "progress.h"
 #include "report.h"
 

@@ -17,9 +17,10 @@
  *     and a run is put in front of each.
  *  3. The runs are shuffled again: that is the order of touch.
  */
+#include "functions.h"
+
 #include "complain.h"
 #include "random.h"
-#include "workload.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "functions.h"
 #include "options.h"
 
 #include <stdio.h>

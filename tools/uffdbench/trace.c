@@ -3,8 +3,9 @@
  * A recorded trace as a workload: its ranges are guest memory from address 0
  * on, and are touched page by page in their order.
  */
+#include "trace.h"
+
 #include "complain.h"
-#include "workload.h"
 
 #include <lazymem/trace.h>
 #include <stdlib.h>

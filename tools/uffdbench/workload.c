@@ -4,7 +4,9 @@
  */
 #include "workload.h"
 #include "complain.h"
+#include "functions.h"
 #include "random.h"
+#include "trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,26 +61,6 @@ static bool is_trace(const char *name)
 bool workload_known(const char *name)
 {
 	return find_recipe(name) != NULL || functions_known(name) || is_trace(name);
-}
-
-int workload_reserve(struct workload *workload, size_t count)
-{
-	workload->touches = calloc(count, sizeof(*workload->touches));
-	workload->recorded = calloc(count, sizeof(*workload->recorded));
-	if (workload->touches != NULL && workload->recorded != NULL)
-		return 0;
-	complain("no memory for a workload of %zu touches", count);
-	return -1;
-}
-
-void workload_append(struct workload *workload, uint64_t offset, bool recorded)
-{
-	struct touch *touch = &workload->touches[workload->touch_count++];
-
-	touch->offset = offset;
-	touch->expected = pattern_first_word(workload->layout, offset);
-	if (recorded)
-		workload->recorded[workload->recorded_count++] = offset;
 }
 
 static void append_rising(struct workload *workload, size_t count, size_t step)
@@ -145,10 +127,4 @@ int workload_create(const char *name, uint64_t memory, struct workload *ret_work
 	}
 	*ret_workload = workload;
 	return 0;
-}
-
-void workload_destroy(struct workload *workload)
-{
-	free(workload->touches);
-	free(workload->recorded);
 }
