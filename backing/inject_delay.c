@@ -20,6 +20,7 @@
 
 #include "backing/wrapper.h"
 #include "core/checked.h"
+#include "core/clock.h"
 #include "core/error.h"
 
 #include <signal.h>
@@ -79,7 +80,7 @@ static void inner_read_over(struct lazymem_read *read, int error)
 	struct lm_child *child = read->context;
 	struct delay *delay = (struct delay *)child->wrapper;
 
-	if (lm_wrapper_now_ns() >= child->due_ns) {
+	if (lm_clock_ns() >= child->due_ns) {
 		lm_wrapper_complete(child, error);
 		return;
 	}
@@ -126,7 +127,7 @@ static void *complete_due_reads(void *argument)
 	while (delay->first != NULL || !delay->is_closing) {
 		if (delay->first == NULL) {
 			pthread_cond_wait(&delay->changed, &delay->lock);
-		} else if (lm_wrapper_now_ns() < delay->first->due_ns) {
+		} else if (lm_clock_ns() < delay->first->due_ns) {
 			wait_for_first(delay);
 		} else {
 			struct lm_child *child = remove_first(delay);

@@ -5,6 +5,7 @@
 #include <lazymem/inject.h>
 
 #include "backing/wrapper.h"
+#include "core/clock.h"
 #include "core/error.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ static void tell(struct lazymem_read *read, int error)
 	const struct lazymem_inject_read told = {.offset = read->offset,
 						 .length = read->length,
 						 .submitted_ns = child->submitted_ns,
-						 .completed_ns = lm_wrapper_now_ns(),
+						 .completed_ns = lm_clock_ns(),
 						 .error = error};
 
 	record->observe(record->context, &told);

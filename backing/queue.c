@@ -30,6 +30,7 @@
  */
 #include "backing/queue.h"
 
+#include "core/clock.h"
 #include "core/error.h"
 
 #include <assert.h>
@@ -39,7 +40,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum operation_kind {
@@ -264,16 +264,6 @@ static int complete_ready(struct lm_queue *queue)
 
 /* ---- waiting ------------------------------------------------------------- */
 
-#define NS_PER_SECOND UINT64_C(1000000000)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
 /* The most common wait, with nothing to submit and no end: straight into the
  * kernel, as the worker of a fault that was just served comes here. */
 static int wait_only(struct lm_queue *queue)
@@ -294,7 +284,7 @@ static int wait_only(struct lm_queue *queue)
 static int submit_and_wait(struct lm_queue *queue, uint64_t timeout_ns)
 {
 	const bool is_bounded = timeout_ns != UINT64_MAX;
-	const uint64_t start_ns = is_bounded ? now_ns() : 0;
+	const uint64_t start_ns = is_bounded ? lm_clock_ns() : 0;
 	uint64_t passed = 0;
 	int result;
 
@@ -303,15 +293,15 @@ static int submit_and_wait(struct lm_queue *queue, uint64_t timeout_ns)
 	do {
 		const uint64_t left = timeout_ns > passed ? timeout_ns - passed : 0;
 		struct __kernel_timespec timeout = {
-			.tv_sec = (long long)(left / NS_PER_SECOND),
-			.tv_nsec = (long long)(left % NS_PER_SECOND),
+			.tv_sec = (long long)(left / LM_NS_PER_S),
+			.tv_nsec = (long long)(left % LM_NS_PER_S),
 		};
 		struct io_uring_cqe *cqe;
 
 		result = io_uring_submit_and_wait_timeout(&queue->ring, &cqe, 1,
 							  is_bounded ? &timeout : NULL, NULL);
 		if (result == -EINTR && is_bounded)
-			passed = now_ns() - start_ns;
+			passed = lm_clock_ns() - start_ns;
 	} while (result == -EINTR);
 	return result < 0 && result != -ETIME ? result : 0;
 }

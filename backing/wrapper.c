@@ -12,12 +12,12 @@
  */
 #include "backing/wrapper.h"
 
+#include "core/clock.h"
 #include "core/error.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 void *lm_wrapper_create(size_t size, struct lazymem_backing *inner,
 			struct lazymem_inject_range range, int *ret_error)
@@ -131,7 +131,7 @@ struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_rea
 					    .queue = outer->queue};
 	child->outer = outer;
 	child->wrapper = wrapper;
-	child->submitted_ns = lm_wrapper_now_ns();
+	child->submitted_ns = lm_clock_ns();
 	return child;
 }
 
@@ -172,12 +172,4 @@ int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
 void lm_wrapper_close(void *object)
 {
 	lm_wrapper_destroy(object);
-}
-
-uint64_t lm_wrapper_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }

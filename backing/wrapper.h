@@ -72,6 +72,4 @@ int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
 		      struct lazymem_extent *ret_extent);
 void lm_wrapper_close(void *object);
 
-uint64_t lm_wrapper_now_ns(void);
-
 #endif
