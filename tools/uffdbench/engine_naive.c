@@ -4,31 +4,20 @@
  * loop that most monitors have.
  */
 #include "complain.h"
-#include "engine.h"
-#include "fault_loop.h"
+#include "page_source.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 struct naive {
 	struct fault_loop loop;
-	unsigned char *page;
-	int fd;
-	uint64_t bytes_read;
+	struct page_source source;
 };
 
 static int serve(struct fault_loop *loop, size_t offset)
 {
 	struct naive *naive = loop->context;
-	ssize_t count = pread(naive->fd, naive->page, PAGE_BYTES, (off_t)offset);
 
-	if (count != PAGE_BYTES)
-		return count < 0 ? -errno : -ENODATA;
-	naive->bytes_read += PAGE_BYTES;
-	return fault_loop_install(loop, offset, naive->page);
+	return page_source_serve(&naive->source, loop, offset);
 }
 
 static void release(struct engine_context *context)
@@ -36,7 +25,7 @@ static void release(struct engine_context *context)
 	struct naive *naive = context->state;
 
 	if (naive != NULL)
-		free(naive->page);
+		page_source_destroy(&naive->source);
 	free(naive);
 }
 
@@ -45,13 +34,10 @@ static int prepare(struct engine_context *context)
 	struct naive *naive = calloc(1, sizeof(*naive));
 
 	context->state = naive;
-	if (naive != NULL)
-		naive->page = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
-	if (naive == NULL || naive->page == NULL) {
+	if (naive == NULL) {
 		complain("no memory for engine naive");
 		return -1;
 	}
-	memset(naive->page, 0, PAGE_BYTES);
 	naive->loop = (struct fault_loop){
 		.serve = serve,
 		.context = naive,
@@ -59,35 +45,21 @@ static int prepare(struct engine_context *context)
 		.length = context->workload->memory,
 		.cpu = context->cpus.handler,
 	};
-	return 0;
+	return page_source_create(&naive->source, context->engine->name);
 }
 
 static int start(struct engine_context *context)
 {
 	struct naive *naive = context->state;
 
-	naive->bytes_read = 0;
-	naive->fd = open(context->image->path, O_RDONLY | O_CLOEXEC);
-	if (naive->fd < 0) {
-		complain("engine naive cannot open %s: %s", context->image->name, strerror(errno));
-		return -1;
-	}
-	if (fault_loop_start(&naive->loop) != 0) {
-		close(naive->fd);
-		return -1;
-	}
-	context->memory = naive->loop.memory;
-	return 0;
+	return page_source_start(&naive->source, &naive->loop, context);
 }
 
 static int stop(struct engine_context *context, struct engine_counters *ret_counters)
 {
 	struct naive *naive = context->state;
-	int result = fault_loop_stop(&naive->loop);
 
-	close(naive->fd);
-	*ret_counters = (struct engine_counters){true, naive->loop.faults, true, naive->bytes_read};
-	return result;
+	return page_source_stop(&naive->source, &naive->loop, ret_counters);
 }
 
 const struct engine engine_naive = {

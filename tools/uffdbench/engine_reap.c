@@ -10,8 +10,7 @@
  * advantage, and so that only its method is measured.
  */
 #include "complain.h"
-#include "engine.h"
-#include "fault_loop.h"
+#include "page_source.h"
 #include "raw_userfaultfd.h"
 
 #include <errno.h>
@@ -26,11 +25,9 @@ struct reap {
 	struct fault_loop loop;
 	const struct workload *workload;
 	int recorded_fd; /* of the compact file */
-	int fd;          /* of the image */
 	unsigned char *recorded;
 	size_t recorded_length;
-	unsigned char *page;
-	uint64_t bytes_read;
+	struct page_source source; /* of what is not recorded */
 };
 
 static int read_recorded(struct reap *reap)
@@ -56,7 +53,7 @@ static int read_recorded(struct reap *reap)
 		at += (size_t)count;
 	}
 	close(fd);
-	reap->bytes_read += reap->recorded_length;
+	reap->source.bytes_read += reap->recorded_length;
 	return 0;
 }
 
@@ -74,12 +71,8 @@ static int install_recorded(struct fault_loop *loop)
 static int serve(struct fault_loop *loop, size_t offset)
 {
 	struct reap *reap = loop->context;
-	ssize_t count = pread(reap->fd, reap->page, PAGE_BYTES, (off_t)offset);
 
-	if (count != PAGE_BYTES)
-		return count < 0 ? -errno : -ENODATA;
-	reap->bytes_read += PAGE_BYTES;
-	return fault_loop_install(loop, offset, reap->page);
+	return page_source_serve(&reap->source, loop, offset);
 }
 
 static int write_recorded(const struct reap *reap, const char *directory)
@@ -101,8 +94,7 @@ static int write_recorded(const struct reap *reap, const char *directory)
 
 static int allocate(struct reap *reap)
 {
-	size_t length = reap->recorded_length + PAGE_BYTES;
-	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
+	void *memory = mmap(NULL, reap->recorded_length, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	if (memory == MAP_FAILED) {
@@ -110,8 +102,7 @@ static int allocate(struct reap *reap)
 		return -1;
 	}
 	reap->recorded = memory;
-	reap->page = reap->recorded + reap->recorded_length;
-	return 0;
+	return page_source_create(&reap->source, "reap");
 }
 
 static void release(struct engine_context *context)
@@ -121,7 +112,8 @@ static void release(struct engine_context *context)
 	if (reap == NULL)
 		return;
 	if (reap->recorded != NULL)
-		munmap(reap->recorded, reap->recorded_length + PAGE_BYTES);
+		munmap(reap->recorded, reap->recorded_length);
+	page_source_destroy(&reap->source);
 	if (reap->recorded_fd >= 0)
 		close(reap->recorded_fd);
 	free(reap);
@@ -168,28 +160,14 @@ static int start(struct engine_context *context)
 {
 	struct reap *reap = context->state;
 
-	reap->bytes_read = 0;
-	reap->fd = open(context->image->path, O_RDONLY | O_CLOEXEC);
-	if (reap->fd < 0) {
-		complain("engine reap cannot open %s: %s", context->image->name, strerror(errno));
-		return -1;
-	}
-	if (fault_loop_start(&reap->loop) != 0) {
-		close(reap->fd);
-		return -1;
-	}
-	context->memory = reap->loop.memory;
-	return 0;
+	return page_source_start(&reap->source, &reap->loop, context);
 }
 
 static int stop(struct engine_context *context, struct engine_counters *ret_counters)
 {
 	struct reap *reap = context->state;
-	int result = fault_loop_stop(&reap->loop);
 
-	close(reap->fd);
-	*ret_counters = (struct engine_counters){true, reap->loop.faults, true, reap->bytes_read};
-	return result;
+	return page_source_stop(&reap->source, &reap->loop, ret_counters);
 }
 
 const struct engine engine_reap = {
