@@ -6,11 +6,11 @@
  * collapses a block only if every page of it is a real one (no hole, and no
  * zero page of private memory), and a refused try on shared memory takes the
  * block out of the page table; so only blocks that were counted full are
- * tried, and only when no fault has come for a while, since one costs about a
- * millisecond in which the worker serves nobody. When everything is there and the region is no longer registered, the
- * rest follows: every block that holds something and of which nothing was discarded. A
- * block nobody touched, all hole, is left: the kernel makes it a huge page at
- * its first touch.
+ * tried, and only when no fault has come for a while, since the worker serves
+ * nobody meanwhile. When everything is there and the region is no longer
+ * registered, the rest follows: every block that holds something and of which
+ * nothing was discarded. A block nobody touched, all hole, is left: the kernel
+ * makes it a huge page at its first touch.
  */
 #include "uffd/collapse.h"
 

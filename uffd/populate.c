@@ -11,10 +11,10 @@
  *                         zeroed page, CONTINUE; where a page is there: CONTINUE, else wake
  *   poison                POISON; where the kernel cannot: PROT_NONE
  *
- * For base pages of shared memory COPY comes before CONTINUE: measured, it is
- * twice as fast as writing through the alias, it refuses politely (-ENOSPC)
- * where a write through a mapping would raise SIGBUS, and no unregistered
- * mapping ever sees half a page.
+ * For base pages of shared memory COPY comes before CONTINUE: a write through
+ * the alias would fault in and zero each page first; COPY refuses politely
+ * (-ENOSPC) where such a write would raise SIGBUS, and no unregistered mapping
+ * ever sees half a page.
  *
  * What is done with a page follows from its state at this moment, under the
  * shared lock, so a claim that a discard has revoked meanwhile is never
