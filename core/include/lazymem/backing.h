@@ -29,15 +29,27 @@ struct lazymem_read;
  * is no byte count: a read that did not deliver every byte has failed. */
 typedef void (*lazymem_read_completion)(struct lazymem_read *read, int error);
 
+/* One part of a read in parts: `length` bytes at `offset` of the object. Since 0.1. */
+struct lazymem_read_part {
+	uint64_t offset;
+	size_t length;
+};
+
 /* One read in flight. The caller fills the first block and keeps the struct
  * and the buffer alive until `complete` has been called; the rest belongs to
  * the dispatch and to the implementation. Since 0.1. */
 struct lazymem_read {
 	uint64_t offset;                  /* bytes, in the backing object */
-	size_t length;                    /* bytes, above zero */
+	size_t length;                    /* bytes, above zero; of all parts, when there are any */
 	void *buffer;                     /* receives `length` bytes */
 	lazymem_read_completion complete; /* called exactly once */
 	void *context;                    /* the caller's own */
+	const struct lazymem_read_part *parts; /* NULL: `length` bytes at `offset`; else these
+						* parts of the object, one after the other in the
+						* buffer, and `offset` does not count. Kept alive
+						* by the caller as the buffer is. Only for objects
+						* that lazymem_backing_takes_parts */
+	size_t part_count;
 	void *queue; /* where the caller waits for I/O, opaque; NULL when it cannot: the
 		      * implementation then blocks, or completes from a thread of its
 		      * own. Wrappers hand it on as it is. */
@@ -82,6 +94,19 @@ struct lazymem_backing_operations {
 	int (*extent)(void *object, uint64_t offset, uint64_t length,
 		      struct lazymem_extent *ret_extent);
 
+	/* The same for a read with parts, each of which lies wholly inside. An
+	 * object has this operation when it can do more with all parts at once than
+	 * with one after the other, as when they lie side by side where they are
+	 * stored. NULL: it takes no parts. */
+	void (*read_parts)(void *object, struct lazymem_read *read);
+
+	/* What the bytes are known by. NULL, or -ENODATA: nothing. Without I/O. Any thread. */
+	int (*identity)(void *object, struct lazymem_identity *ret_identity);
+
+	/* These bytes will be read before long: advice, which may start I/O and
+	 * must not wait for it. NULL: nothing to gain. Any thread. */
+	void (*readahead)(void *object, uint64_t offset, uint64_t length);
+
 	/* The last reference is gone and no read is in flight. NULL: nothing to
 	 * do. Any thread. */
 	void (*close)(void *object);
@@ -116,6 +141,11 @@ LAZYMEM_PUBLIC const char *lazymem_backing_name(const struct lazymem_backing *ba
 LAZYMEM_PUBLIC void lazymem_backing_submit(struct lazymem_backing *backing,
 					   struct lazymem_read *read);
 
+/* May a read of this object have parts? Without it, such a read completes with
+ * -EOPNOTSUPP; a part that does not lie wholly inside the object with -ERANGE.
+ * Any thread. Since 0.1. */
+LAZYMEM_PUBLIC bool lazymem_backing_takes_parts(const struct lazymem_backing *backing);
+
 /* Read and wait. Errors as for lazymem_backing_submit, and those of the
  * object. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_backing_read(struct lazymem_backing *backing, uint64_t offset,
@@ -127,6 +157,17 @@ LAZYMEM_PUBLIC int lazymem_backing_read(struct lazymem_backing *backing, uint64_
  * asked for, or its own error. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_backing_extent(struct lazymem_backing *backing, uint64_t offset,
 					  uint64_t length, struct lazymem_extent *ret_extent);
+
+/* What the object's bytes are known by. -ENODATA when it cannot be told, or
+ * the object's own error. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_backing_identity(struct lazymem_backing *backing,
+					    struct lazymem_identity *ret_identity);
+
+/* Say that these bytes will be read before long, so that an object with a
+ * cache in front of slow storage may fill it. What lies past the end is
+ * passed over. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_backing_readahead(struct lazymem_backing *backing, uint64_t offset,
+					      uint64_t length);
 
 /* For implementations: this read is over; error is 0, when every byte is in
  * the buffer, or a negative errno value. The object and the read may be gone

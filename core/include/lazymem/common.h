@@ -46,6 +46,13 @@ struct lazymem_span {
 	size_t length;
 };
 
+/* What a memory image is known by: equal identities, equal bytes. A trace is
+ * bound to one, and a snapshot names its parent by it. All zeros mean none.
+ * Since 0.1. */
+struct lazymem_identity {
+	unsigned char bytes[32];
+};
+
 /* The version of the library that runs, "MAJOR.MINOR.PATCH".
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC const char *lazymem_version(void);

@@ -218,6 +218,14 @@ LAZYMEM_PUBLIC struct lazymem_region *lazymem_memory_region(const struct lazymem
 /* Bytes of all regions together. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC uint64_t lazymem_memory_length(const struct lazymem_memory *memory);
 
+/* What the images behind the regions are known by: the identity of their one
+ * backing object, or, where there are several, one made of them all and of where
+ * they lie. A handler binds the traces that it records to it. -ENODATA when no
+ * region has a backing object, or one of these has no identity. Any thread.
+ * Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_memory_identity(const struct lazymem_memory *memory,
+					   struct lazymem_identity *ret_identity);
+
 /* The region that holds `address` (borrowed) and the offset of address in it.
  * -EFAULT where there is none. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_memory_find(const struct lazymem_memory *memory,

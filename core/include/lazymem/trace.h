@@ -42,6 +42,16 @@ LAZYMEM_PUBLIC struct lazymem_guest_range lazymem_trace_range(const struct lazym
 LAZYMEM_PUBLIC uint64_t lazymem_trace_length(const struct lazymem_trace *trace);
 LAZYMEM_PUBLIC size_t lazymem_trace_page_size(const struct lazymem_trace *trace);
 
+/* Bind the trace to the image that it was recorded from; an identity of all
+ * zeros unbinds it. A prefetch refuses a trace that is bound to another image.
+ * One thread at a time. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_trace_bind(struct lazymem_trace *trace,
+				       const struct lazymem_identity *identity);
+
+/* What the trace is bound to; all zeros: nothing. Any thread while nobody
+ * binds. Since 0.1. */
+LAZYMEM_PUBLIC struct lazymem_identity lazymem_trace_identity(const struct lazymem_trace *trace);
+
 /* Write to a new file at `path`, in place of one that is there, or not at
  * all: temporary name, fsync, rename. Any errno of those calls; the message
  * names the file. Any thread while nobody appends. Since 0.1. */

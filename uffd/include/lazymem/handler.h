@@ -34,8 +34,13 @@ struct lazymem_handler_options {
 	unsigned workers;        /* threads; default 1; an attachment stays with one of them */
 	unsigned demand_depth;   /* demand reads in flight per worker; default 64, at most 1024.
 				  * As many reads that hang hold up the worker's other faults */
-	unsigned prefetch_depth; /* prefetch pieces in flight per worker; default 4, at most 64 */
+	unsigned prefetch_depth; /* prefetch pieces in flight per worker; default 32, at most 64;
+				  * together no more bytes than four whole pieces */
 	size_t prefetch_piece;   /* bytes; default 256 KiB; a power of two from 4 KiB to 2 MiB */
+	size_t fault_around;     /* bytes; default 0: a fault populates its own page. Else the
+				  * pages that are missing up to the next multiple of this, a
+				  * power of two up to prefetch_piece, come with it in one
+				  * read. Trades memory for fewer faults on a cold source */
 	const int *cpus;         /* worker i runs on cpus[i % cpu_count] only; NULL: anywhere */
 	size_t cpu_count;
 };
@@ -121,14 +126,20 @@ struct lazymem_prefetch {
 	size_t range_count;
 	const struct lazymem_trace *trace; /* copied; NULL and no ranges: everything */
 	uint64_t bytes_per_second;         /* 0: as fast as demand leaves room for */
+	uint64_t populate_bytes;           /* populate so many, from the first range on; what
+					    * comes after is only read ahead, so that a later
+					    * fault finds it cached. 0: all */
+	uint64_t total_bytes;              /* and end after so many. 0: no end but the last range */
 };
 
 /* Queue a prefetch and return. Demand always goes first. Prefetches run one
  * after the other. NULL: everything. Parts of it that lie in no lazily filled region, and pages that
  * are there already, are passed over; poisoned pages are read again, and healed if that
  * succeeds. Ends early when 16 pages of it could not be read. -EDEADLK from a
- * callback on a worker, -EINVAL (a range that wraps, both ranges and a trace), -E2BIG,
- * -ENOMEM. Any thread. Since 0.1. */
+ * callback on a worker, -EINVAL (a range that wraps, both ranges and a trace), -ESTALE (the
+ * trace is bound to another image than that of this memory, see lazymem_memory_identity:
+ * nothing is queued, and the restore may go on without it), -E2BIG, -ENOMEM. Any thread.
+ * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
 					       const struct lazymem_prefetch *prefetch);
 
@@ -150,8 +161,8 @@ LAZYMEM_PUBLIC int lazymem_attachment_finish(struct lazymem_attachment *attachme
  * false zero. Frees the attachment. Waits for reads in flight. The owner. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_attachment_abort(struct lazymem_attachment *attachment);
 
-/* The trace recorded so far: pages in the order of their first fault, for the
- * caller to destroy. -EINVAL without LAZYMEM_ATTACH_RECORD, -ENOMEM.
+/* The trace recorded so far: pages in the order of their first fault, bound to
+ * lazymem_memory_identity where there is one, for the caller to destroy. -EINVAL without LAZYMEM_ATTACH_RECORD, -ENOMEM.
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_trace(struct lazymem_attachment *attachment,
 					    struct lazymem_trace **ret_trace);
