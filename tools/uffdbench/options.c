@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 #include "complain.h"
+#include "size.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -54,32 +55,14 @@ static const struct option long_options[] = {
 		exit(EXIT_USAGE);                                                                  \
 	} while (0)
 
-static unsigned suffix_shift(const char *suffix)
-{
-	static const char letters[] = "KMG";
-	const char *letter = suffix[0] != '\0' ? strchr(letters, suffix[0]) : NULL;
-
-	if (suffix[0] == '\0')
-		return 0;
-	if (letter == NULL || suffix[1] != '\0')
-		return 64;
-	return 10u * (unsigned)(letter - letters + 1);
-}
-
 static uint64_t parse_size(const char *name, const char *text)
 {
-	char *end;
-	unsigned long long number;
-	unsigned shift;
 	uint64_t size;
+	int error = size_parse(text, &size);
 
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	shift = suffix_shift(end);
-	if (text[0] < '0' || text[0] > '9' || shift == 64)
+	if (error == -EINVAL)
 		REFUSE("--%s %s is no size: give bytes, or a number with K, M or G", name, text);
-	size = (uint64_t)number << shift;
-	if (errno != 0 || size >> shift != number || size > MEMORY_LIMIT)
+	if (error != 0 || size > MEMORY_LIMIT)
 		REFUSE("--%s %s is too large: at most 1024G", name, text);
 	if (size == 0 || size % PAGE_BYTES != 0)
 		REFUSE("--%s %s is no positive multiple of the page size, %u", name, text,

@@ -5,44 +5,20 @@
  * stay in the directory, so that they can be drawn again in another way.
  */
 #include "complain.h"
+#include "gnuplot.h"
 #include "report.h"
 #include "writable.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define SCRIPT "plot.gnuplot"
 #define CDF_DATA "cdf.dat"
 #define TOTALS_DATA "totals.dat"
-
-/* Run gnuplot in `directory`; its exit status, or -1. 127: there is none. What
- * it prints is not part of our output; what it complains of is. */
-static int run_gnuplot(const char *directory, const char *argument)
-{
-	pid_t child = fork();
-	int status;
-
-	if (child < 0)
-		return -1;
-	if (child == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		if (null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO &&
-		    dup2(null, STDOUT_FILENO) == STDOUT_FILENO && chdir(directory) == 0)
-			execlp("gnuplot", "gnuplot", argument, (char *)NULL);
-		_exit(127);
-	}
-	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
-}
 
 /* fopen in the directory; NULL after a message. */
 static FILE *open_in(const char *directory, const char *name)
@@ -192,7 +168,7 @@ int report_plot_check(const char *directory)
 	char *path;
 	int result;
 
-	if (run_gnuplot(".", "--version") != 0) {
+	if (gnuplot_run(".", "--version") != 0) {
 		complain("--plot needs gnuplot, which cannot be run: install it, "
 			 "or leave --plot out");
 		return -1;
@@ -217,7 +193,7 @@ int report_plot(const struct report *report, const char *directory)
 	if (write_cdf(report, directory) != 0 || write_totals(report, directory) != 0 ||
 	    write_script(report->options, directory) != 0)
 		return -1;
-	if (run_gnuplot(directory, SCRIPT) == 0)
+	if (gnuplot_run(directory, SCRIPT) == 0)
 		return 0;
 	complain("--plot: gnuplot failed on %s/" SCRIPT, directory);
 	return -1;

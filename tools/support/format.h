@@ -3,8 +3,8 @@
  * format.h - numbers in the units that a person would choose: three digits,
  * and a unit.
  */
-#ifndef UFFDBENCH_FORMAT_H
-#define UFFDBENCH_FORMAT_H
+#ifndef SUPPORT_FORMAT_H
+#define SUPPORT_FORMAT_H
 
 #include <stdint.h>
 

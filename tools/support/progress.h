@@ -3,8 +3,8 @@
  * progress.h - one line on a terminal that says how far a long run has come;
  * nothing at all when standard error is no terminal.
  */
-#ifndef UFFDBENCH_PROGRESS_H
-#define UFFDBENCH_PROGRESS_H
+#ifndef SUPPORT_PROGRESS_H
+#define SUPPORT_PROGRESS_H
 
 /* Replace the line. */
 void progress_show(const char *format, ...) __attribute__((format(printf, 1, 2)));

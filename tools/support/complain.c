@@ -2,6 +2,7 @@
 #include "complain.h"
 #include "progress.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -12,7 +13,7 @@ void complain(const char *format, ...)
 	progress_clear();
 	fflush(stdout);
 	flockfile(stderr);
-	fputs("uffdbench: ", stderr);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);

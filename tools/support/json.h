@@ -2,8 +2,8 @@
  *
  * json.h - write JSON: commas and escapes are taken care of.
  */
-#ifndef UFFDBENCH_JSON_H
-#define UFFDBENCH_JSON_H
+#ifndef SUPPORT_JSON_H
+#define SUPPORT_JSON_H
 
 #include <stdbool.h>
 #include <stdint.h>

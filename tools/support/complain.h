@@ -3,8 +3,8 @@
  * complain.h - messages for a person. Whoever finds a failure says what is
  * wrong, once; callers only pass the failure on.
  */
-#ifndef UFFDBENCH_COMPLAIN_H
-#define UFFDBENCH_COMPLAIN_H
+#ifndef SUPPORT_COMPLAIN_H
+#define SUPPORT_COMPLAIN_H
 
 /* Exit statuses. */
 enum {
@@ -13,7 +13,8 @@ enum {
 	EXIT_NO_PERMISSION = 77, /* userfaultfd is refused */
 };
 
-/* Write "uffdbench: ..." and a newline to standard error. */
+/* Write the name of the program, a colon, the message and a newline to
+ * standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
