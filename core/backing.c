@@ -3,9 +3,11 @@
  * backing.c - the dispatch in front of every backing object.
  *
  * What every implementation would have to check is checked here, once: empty
- * and wrapping reads, reads past the end, extents outside what was asked for.
- * An implementation sees a read that lies wholly inside its object; the bytes
- * past the end are cut off before (read->tail) and filled with zeros after it.
+ * and wrapping reads, reads past the end, parts that do not make up their read,
+ * extents outside what was asked for. An implementation sees a read that lies
+ * wholly inside its object; the bytes past the end are cut off before
+ * (read->tail) and filled with zeros after it. A read in parts has no tail: who
+ * knows of parts knows how long the object is.
  *
  * A read is in one of two states:
  *
@@ -26,6 +28,7 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "core/identity.h"
 #include "core/options.h"
 
 #include <errno.h>
@@ -132,6 +135,46 @@ static int check_read(const struct lazymem_backing *backing, const struct lazyme
 	return 0;
 }
 
+static int check_parts(const struct lazymem_backing *backing, const struct lazymem_read *read)
+{
+	size_t left = read->length;
+
+	if (backing->operations.read_parts == NULL)
+		return lm_error(-EOPNOTSUPP, "%s: its reads take no parts", backing->name);
+	if (read->part_count == 0)
+		return lm_error(-EINVAL, "%s: read of no parts", backing->name);
+	for (size_t i = 0; i < read->part_count; i++) {
+		const struct lazymem_read_part *part = &read->parts[i];
+
+		if (part->length == 0 || part->length > left)
+			return lm_error(-EINVAL,
+					"%s: part %zu of a read has %zu bytes where %zu of %zu are "
+					"left",
+					backing->name, i, part->length, left, read->length);
+		if (!lm_fits(part->offset, part->length, backing->length))
+			return lm_error(-ERANGE,
+					"%s: part %zu of a read, %zu bytes at offset %" PRIu64
+					", does not lie inside its %" PRIu64 " bytes",
+					backing->name, i, part->length, part->offset,
+					backing->length);
+		left -= part->length;
+	}
+	if (left != 0)
+		return lm_error(-EINVAL, "%s: the parts of a read of %zu bytes are %zu too short",
+				backing->name, read->length, left);
+	return 0;
+}
+
+static void submit_parts(struct lazymem_backing *backing, struct lazymem_read *read)
+{
+	const int error = check_parts(backing, read);
+
+	if (error != 0)
+		lazymem_read_complete(read, error);
+	else
+		backing->operations.read_parts(backing->object, read);
+}
+
 void lazymem_backing_submit(struct lazymem_backing *backing, struct lazymem_read *read)
 {
 	uint64_t inside;
@@ -140,6 +183,10 @@ void lazymem_backing_submit(struct lazymem_backing *backing, struct lazymem_read
 	read->backing = backing;
 	read->tail = 0;
 	__atomic_store_n(&read->state, READ_IN_FLIGHT, __ATOMIC_RELEASE);
+	if (read->parts != NULL) {
+		submit_parts(backing, read);
+		return;
+	}
 	error = check_read(backing, read);
 	if (error != 0) {
 		lazymem_read_complete(read, error);
@@ -151,6 +198,11 @@ void lazymem_backing_submit(struct lazymem_backing *backing, struct lazymem_read
 		read->length = (size_t)inside;
 	}
 	backing->operations.read(backing->object, read);
+}
+
+bool lazymem_backing_takes_parts(const struct lazymem_backing *backing)
+{
+	return backing->operations.read_parts != NULL;
 }
 
 void lazymem_read_complete(struct lazymem_read *read, int error)
@@ -264,4 +316,31 @@ int lazymem_backing_extent(struct lazymem_backing *backing, uint64_t offset, uin
 		extent.length = length;
 	*ret_extent = extent;
 	return 0;
+}
+
+/* ---- identity and advice ------------------------------------------------- */
+
+int lazymem_backing_identity(struct lazymem_backing *backing, struct lazymem_identity *ret_identity)
+{
+	struct lazymem_identity identity = {{0}};
+	int error = -ENODATA;
+
+	if (backing->operations.identity != NULL)
+		error = backing->operations.identity(backing->object, &identity);
+	if (error == -ENODATA || (error == 0 && lm_identity_is_none(&identity)))
+		return lm_error(-ENODATA, "%s: nothing tells what its bytes are known by",
+				backing->name);
+	if (error != 0)
+		return lm_error_errno(error, "%s: cannot tell what its bytes are known by",
+				      backing->name);
+	*ret_identity = identity;
+	return 0;
+}
+
+void lazymem_backing_readahead(struct lazymem_backing *backing, uint64_t offset, uint64_t length)
+{
+	if (backing->operations.readahead == NULL || length == 0 || offset >= backing->length)
+		return;
+	backing->operations.readahead(backing->object, offset,
+				      lm_min(length, backing->length - offset));
 }

@@ -16,9 +16,9 @@
 #include "core/checked.h"
 #include "core/crc32c.h"
 #include "core/error.h"
+#include "core/little_endian.h"
 #include "core/trace.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -41,34 +41,6 @@ enum {
 	AT_IDENTITY = 32,
 };
 
-static void put_u32(unsigned char *to, uint32_t value)
-{
-	value = htole32(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static void put_u64(unsigned char *to, uint64_t value)
-{
-	value = htole64(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static uint32_t get_u32(const unsigned char *from)
-{
-	uint32_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le32toh(value);
-}
-
-static uint64_t get_u64(const unsigned char *from)
-{
-	uint64_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le64toh(value);
-}
-
 /* False when there is no such size. */
 static bool size_of(uint64_t count, uint64_t *ret_size)
 {
@@ -84,10 +56,10 @@ static void put_header(unsigned char *to, const struct lazymem_trace *trace)
 {
 	memset(to, 0, LM_TRACE_HEADER_SIZE);
 	memcpy(to + AT_MAGIC, magic, sizeof(magic));
-	put_u32(to + AT_VERSION, VERSION);
-	put_u32(to + AT_HEADER_SIZE, LM_TRACE_HEADER_SIZE);
-	put_u32(to + AT_PAGE_SIZE, (uint32_t)trace->page_size);
-	put_u64(to + AT_COUNT, trace->count);
+	lm_put_u32(to + AT_VERSION, VERSION);
+	lm_put_u32(to + AT_HEADER_SIZE, LM_TRACE_HEADER_SIZE);
+	lm_put_u32(to + AT_PAGE_SIZE, (uint32_t)trace->page_size);
+	lm_put_u64(to + AT_COUNT, trace->count);
 }
 
 int lm_trace_serialise(const struct lazymem_trace *trace, void **ret_bytes, size_t *ret_size)
@@ -103,10 +75,10 @@ int lm_trace_serialise(const struct lazymem_trace *trace, void **ret_bytes, size
 	put_header(bytes, trace);
 	next = bytes + LM_TRACE_HEADER_SIZE;
 	for (size_t i = 0; i < trace->count; i++, next += RUN_SIZE) {
-		put_u64(next, trace->ranges[i].start.value);
-		put_u64(next + 8, trace->ranges[i].length);
+		lm_put_u64(next, trace->ranges[i].start.value);
+		lm_put_u64(next + 8, trace->ranges[i].length);
 	}
-	put_u32(next, lm_crc32c(0, bytes, size - CHECKSUM_SIZE));
+	lm_put_u32(next, lm_crc32c(0, bytes, size - CHECKSUM_SIZE));
 	*ret_bytes = bytes;
 	*ret_size = size;
 	return 0;
@@ -114,9 +86,9 @@ int lm_trace_serialise(const struct lazymem_trace *trace, void **ret_bytes, size
 
 static int check_reserved(const unsigned char *header)
 {
-	if (get_u32(header + AT_RESERVED) != 0)
+	if (lm_get_u32(header + AT_RESERVED) != 0)
 		return lm_error(-EBADMSG, "trace: reserved field is 0x%" PRIx32 ", not zero",
-				get_u32(header + AT_RESERVED));
+				lm_get_u32(header + AT_RESERVED));
 	for (size_t i = AT_IDENTITY; i < LM_TRACE_HEADER_SIZE; i++) {
 		if (header[i] != 0)
 			return lm_error(-EPROTONOSUPPORT,
@@ -133,17 +105,17 @@ int lm_trace_parse_header(const void *header, uint64_t *ret_size)
 
 	if (memcmp(from + AT_MAGIC, magic, sizeof(magic)) != 0)
 		return lm_error(-EBADMSG, "trace: it does not begin with LZMTRACE");
-	number = get_u32(from + AT_VERSION);
+	number = lm_get_u32(from + AT_VERSION);
 	if (number != VERSION)
 		return lm_error(-EPROTONOSUPPORT, "trace: version %" PRIu32 ", only %u is known",
 				number, VERSION);
-	number = get_u32(from + AT_HEADER_SIZE);
+	number = lm_get_u32(from + AT_HEADER_SIZE);
 	if (number != LM_TRACE_HEADER_SIZE)
 		return lm_error(-EBADMSG, "trace: header length %" PRIu32 ", not %zu", number,
 				LM_TRACE_HEADER_SIZE);
-	if (!size_of(get_u64(from + AT_COUNT), ret_size))
+	if (!size_of(lm_get_u64(from + AT_COUNT), ret_size))
 		return lm_error(-EBADMSG, "trace: %" PRIu64 " ranges fit in no file",
-				get_u64(from + AT_COUNT));
+				lm_get_u64(from + AT_COUNT));
 	return check_reserved(from);
 }
 
@@ -161,13 +133,13 @@ static int check_frame(const unsigned char *from, size_t size)
 	if (expected != size)
 		return lm_error(-EBADMSG,
 				"trace: %" PRIu64 " ranges need %" PRIu64 " bytes, it has %zu",
-				get_u64(from + AT_COUNT), expected, size);
+				lm_get_u64(from + AT_COUNT), expected, size);
 	sum = lm_crc32c(0, from, size - CHECKSUM_SIZE);
-	if (sum != get_u32(from + size - CHECKSUM_SIZE))
+	if (sum != lm_get_u32(from + size - CHECKSUM_SIZE))
 		return lm_error(-EBADMSG,
 				"trace: checksum 0x%08" PRIx32
 				" does not match its bytes, 0x%08" PRIx32,
-				get_u32(from + size - CHECKSUM_SIZE), sum);
+				lm_get_u32(from + size - CHECKSUM_SIZE), sum);
 	return 0;
 }
 
@@ -185,11 +157,11 @@ int lm_trace_parse(const void *bytes, size_t size, struct lazymem_trace **ret_tr
 
 	if (error != 0)
 		return error;
-	error = lazymem_trace_create(get_u32(from + AT_PAGE_SIZE), &trace);
+	error = lazymem_trace_create(lm_get_u32(from + AT_PAGE_SIZE), &trace);
 	for (size_t at = LM_TRACE_HEADER_SIZE; error == 0 && at < size - CHECKSUM_SIZE;
 	     at += RUN_SIZE) {
-		const struct lazymem_guest_range range = {{get_u64(from + at)},
-							  get_u64(from + at + 8)};
+		const struct lazymem_guest_range range = {{lm_get_u64(from + at)},
+							  lm_get_u64(from + at + 8)};
 
 		error = lazymem_trace_append(trace, range);
 	}

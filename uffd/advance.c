@@ -27,7 +27,7 @@
 #define POSTPONE_NS UINT64_C(50000)
 #define POSTPONE_FREE_TRIES 4
 
-static void read_completed(struct lazymem_read *read, int error)
+void lm_slot_read_completed(struct lazymem_read *read, int error)
 {
 	struct lm_slot *slot = read->context;
 	struct lm_worker *worker = slot->worker;
@@ -59,8 +59,9 @@ static void start_read(struct lm_slot *slot)
 	assert(slot->count <= lm_slot_capacity(slot->worker, region));
 	/* Field by field: the scratch bytes need no zeros. */
 	slot->read.offset = lm_lazy_region_offset(region, slot->first);
-	slot->read.complete = read_completed;
+	slot->read.complete = lm_slot_read_completed;
 	slot->read.context = slot;
+	slot->read.parts = NULL;
 	slot->read.queue = slot->worker->queue;
 	if (region->page_size > size) {
 		slot->read.offset += slot->filled;

@@ -53,8 +53,10 @@ static void source_close(void *object)
 
 static struct lazymem_backing *make_backing(struct source *source)
 {
-	static const struct lazymem_backing_operations operations = {
-		sizeof(operations), source_read, source_extent, source_close};
+	static const struct lazymem_backing_operations operations = {.size = sizeof(operations),
+								     .read = source_read,
+								     .extent = source_extent,
+								     .close = source_close};
 	struct lazymem_backing *backing = NULL;
 
 	assert_int_equal(
