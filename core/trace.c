@@ -131,3 +131,13 @@ size_t lazymem_trace_page_size(const struct lazymem_trace *trace)
 {
 	return trace->page_size;
 }
+
+void lazymem_trace_bind(struct lazymem_trace *trace, const struct lazymem_identity *identity)
+{
+	trace->identity = *identity;
+}
+
+struct lazymem_identity lazymem_trace_identity(const struct lazymem_trace *trace)
+{
+	return trace->identity;
+}

@@ -14,6 +14,7 @@ struct lazymem_trace {
 	size_t count;
 	size_t capacity;
 	uint64_t length;
+	struct lazymem_identity identity; /* of the image it is bound to; zeros: none */
 	struct lazymem_guest_range *ranges;
 };
 

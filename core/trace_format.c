@@ -41,6 +41,9 @@ enum {
 	AT_IDENTITY = 32,
 };
 
+_Static_assert(AT_IDENTITY + sizeof(struct lazymem_identity) == LM_TRACE_HEADER_SIZE,
+	       "the identity ends the header");
+
 /* False when there is no such size. */
 static bool size_of(uint64_t count, uint64_t *ret_size)
 {
@@ -60,6 +63,7 @@ static void put_header(unsigned char *to, const struct lazymem_trace *trace)
 	lm_put_u32(to + AT_HEADER_SIZE, LM_TRACE_HEADER_SIZE);
 	lm_put_u32(to + AT_PAGE_SIZE, (uint32_t)trace->page_size);
 	lm_put_u64(to + AT_COUNT, trace->count);
+	memcpy(to + AT_IDENTITY, trace->identity.bytes, sizeof(trace->identity.bytes));
 }
 
 int lm_trace_serialise(const struct lazymem_trace *trace, void **ret_bytes, size_t *ret_size)
@@ -86,15 +90,11 @@ int lm_trace_serialise(const struct lazymem_trace *trace, void **ret_bytes, size
 
 static int check_reserved(const unsigned char *header)
 {
-	if (lm_get_u32(header + AT_RESERVED) != 0)
+	const uint32_t reserved = lm_get_u32(header + AT_RESERVED);
+
+	if (reserved != 0)
 		return lm_error(-EBADMSG, "trace: reserved field is 0x%" PRIx32 ", not zero",
-				lm_get_u32(header + AT_RESERVED));
-	for (size_t i = AT_IDENTITY; i < LM_TRACE_HEADER_SIZE; i++) {
-		if (header[i] != 0)
-			return lm_error(-EPROTONOSUPPORT,
-					"trace: it is bound to an image, which this library cannot "
-					"check");
-	}
+				reserved);
 	return 0;
 }
 
@@ -169,6 +169,7 @@ int lm_trace_parse(const void *bytes, size_t size, struct lazymem_trace **ret_tr
 		lazymem_trace_destroy(trace);
 		return in_file(error);
 	}
+	memcpy(trace->identity.bytes, from + AT_IDENTITY, sizeof(trace->identity.bytes));
 	*ret_trace = trace;
 	return 0;
 }

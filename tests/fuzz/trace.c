@@ -58,6 +58,7 @@ static void check_round_trip(const struct lazymem_trace *trace)
 	REQUIRE(again->page_size == trace->page_size && again->count == trace->count);
 	REQUIRE(trace->count == 0 ||
 		memcmp(again->ranges, trace->ranges, trace->count * sizeof(*trace->ranges)) == 0);
+	REQUIRE(memcmp(&again->identity, &trace->identity, sizeof(trace->identity)) == 0);
 	lazymem_trace_destroy(again);
 	free(bytes);
 }

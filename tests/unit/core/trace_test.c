@@ -122,6 +122,20 @@ static void length_above_64_bits_is_refused(void **state)
 	assert_true(lazymem_trace_length(*state) == (uint64_t)1 << 63);
 }
 
+static void trace_is_bound_until_it_is_bound_to_zeros(void **state)
+{
+	const struct lazymem_identity image = {{1, 2, 3, [31] = 4}}, none = {{0}};
+	struct lazymem_identity bound = lazymem_trace_identity(*state);
+
+	assert_memory_equal(&bound, &none, sizeof(none));
+	lazymem_trace_bind(*state, &image);
+	bound = lazymem_trace_identity(*state);
+	assert_memory_equal(&bound, &image, sizeof(image));
+	lazymem_trace_bind(*state, &none);
+	bound = lazymem_trace_identity(*state);
+	assert_memory_equal(&bound, &none, sizeof(none));
+}
+
 #define on_a_trace(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -137,6 +151,7 @@ int main(void)
 		on_a_trace(ranges_off_a_page_or_empty_are_refused),
 		on_a_trace(range_that_wraps_is_refused),
 		on_a_trace(length_above_64_bits_is_refused),
+		on_a_trace(trace_is_bound_until_it_is_bound_to_zeros),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
