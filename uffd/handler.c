@@ -16,7 +16,7 @@
 
 #define DEFAULT_DEMAND_DEPTH 64
 #define MOST_DEMAND_DEPTH 1024
-#define DEFAULT_PREFETCH_DEPTH 4
+#define DEFAULT_PREFETCH_DEPTH 32
 #define MOST_PREFETCH_DEPTH 64
 #define DEFAULT_PIECE ((size_t)256 << 10)
 #define LEAST_PIECE ((size_t)4 << 10)
@@ -56,6 +56,11 @@ static int complete(struct lazymem_handler_options *options)
 	if (!lm_is_power_of_two(options->prefetch_piece))
 		return lm_error(-EINVAL, "handler option prefetch_piece is %zu, no power of two",
 				options->prefetch_piece);
+	if (options->fault_around > options->prefetch_piece)
+		return refuse("fault_around", options->fault_around, 0, options->prefetch_piece);
+	if (options->fault_around > 0 && !lm_is_power_of_two(options->fault_around))
+		return lm_error(-EINVAL, "handler option fault_around is %zu, no power of two",
+				options->fault_around);
 	if ((options->cpus == NULL) != (options->cpu_count == 0))
 		return lm_error(-EINVAL, "handler options cpus and cpu_count do not go together");
 	for (size_t i = 0; i < options->cpu_count; i++)
@@ -76,6 +81,7 @@ static int start_workers(struct lazymem_handler *handler,
 			.prefetch_depth = options->prefetch_depth,
 			.prefetch_piece =
 				options->prefetch_piece > page ? options->prefetch_piece : page,
+			.fault_around = options->fault_around,
 			.cpu = options->cpu_count > 0 ? options->cpus[i % options->cpu_count] : -1,
 		};
 		int error = lm_worker_start(&handler->workers[i], &worker);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int lm_jobs_create(struct lm_jobs *jobs)
 {
@@ -49,8 +50,10 @@ struct lm_job *lm_job_create(enum lm_job_kind kind, size_t capacity)
 	    __builtin_add_overflow(bytes, sizeof(*job), &bytes))
 		return NULL;
 	job = calloc(1, bytes);
-	if (job != NULL)
-		job->kind = kind;
+	if (job == NULL)
+		return NULL;
+	job->kind = kind;
+	job->ahead_from = SIZE_MAX;
 	return job;
 }
 
@@ -84,9 +87,64 @@ void lm_job_add(struct lm_job *job, const struct lazymem_attachment *attachment,
 		add_part(job, &attachment->regions[i], start, length);
 }
 
+/* The range in which `bytes` end, and how many of its pages they take: all
+ * ranges, and none, when they do not end before. */
+static size_t find_end(const struct lm_job *job, uint64_t bytes, size_t *ret_pages)
+{
+	*ret_pages = 0;
+	for (size_t i = 0; i < job->range_count; i++) {
+		const struct lm_job_range *range = &job->ranges[i];
+		const uint64_t length = (uint64_t)range->count << range->region->page_shift;
+
+		if (bytes <= length) {
+			*ret_pages = (size_t)((bytes + range->region->page_size - 1) >>
+					      range->region->page_shift);
+			return i;
+		}
+		bytes -= length;
+	}
+	return job->range_count;
+}
+
+static void end_after(struct lm_job *job, uint64_t bytes)
+{
+	size_t pages, range = find_end(job, bytes, &pages);
+
+	if (range == job->range_count)
+		return;
+	job->ranges[range].count = pages;
+	job->range_count = range + 1;
+}
+
+/* Cut the range in two where the part to be read ahead begins. */
+static void read_ahead_after(struct lm_job *job, uint64_t bytes)
+{
+	size_t pages, range = find_end(job, bytes, &pages);
+	struct lm_job_range *cut = &job->ranges[range];
+
+	if (range == job->range_count)
+		return;
+	job->ahead_from = range + 1;
+	if (pages == cut->count)
+		return;
+	memmove(cut + 1, cut, (job->range_count - range) * sizeof(*cut));
+	cut[1].first += pages;
+	cut[1].count -= pages;
+	cut->count = pages;
+	job->range_count++;
+}
+
+void lm_job_limit(struct lm_job *job, uint64_t populate_bytes, uint64_t total_bytes)
+{
+	if (total_bytes != 0)
+		end_after(job, total_bytes);
+	if (populate_bytes != 0)
+		read_ahead_after(job, populate_bytes);
+}
+
 struct lm_job *lm_job_create_all(enum lm_job_kind kind, const struct lazymem_attachment *attachment)
 {
-	struct lm_job *job = lm_job_create(kind, attachment->region_count);
+	struct lm_job *job = lm_job_create(kind, attachment->region_count + 1);
 
 	if (job == NULL)
 		return NULL;

@@ -42,6 +42,7 @@ struct lm_job {
 	unsigned pieces;           /* under way */
 	unsigned given_up;         /* pages */
 	bool ends_early;           /* too many */
+	size_t ahead_from;         /* ranges from this one on are only read ahead */
 	size_t range_count;
 	struct lm_job_range ranges[];
 };
@@ -58,13 +59,19 @@ struct lm_jobs {
 int lm_jobs_create(struct lm_jobs *jobs);
 void lm_jobs_destroy(struct lm_jobs *jobs);
 
-/* A job with room for `capacity` ranges; NULL without memory. */
+/* A job with room for `capacity` ranges, one more than are added if it is to be
+ * limited; NULL without memory. */
 struct lm_job *lm_job_create(enum lm_job_kind kind, size_t capacity);
 
 /* Add the part of guest range [start, start + length) that lies in lazily
  * filled regions, widened to whole pages. The job has room for one range a region. */
 void lm_job_add(struct lm_job *job, const struct lazymem_attachment *attachment, uint64_t start,
 		uint64_t length);
+
+/* End after total_bytes (0: no such end), and only read ahead after
+ * populate_bytes (0: populate all), both counted from the first range on and
+ * rounded up to whole pages. Before the job is appended. */
+void lm_job_limit(struct lm_job *job, uint64_t populate_bytes, uint64_t total_bytes);
 
 /* All pages of all lazily filled regions; NULL without memory. */
 struct lm_job *lm_job_create_all(enum lm_job_kind kind,

@@ -122,6 +122,7 @@ int lm_lazy_region_create(struct lazymem_region *region, bool fresh, struct lm_l
 
 	describe(region, lazy);
 	lazy->fresh = fresh;
+	lazy->takes_parts = lazymem_backing_takes_parts(lazymem_region_backing(region));
 	if (lm_mapping_is_file(lazy->mapping))
 		return refuse(lazy, -EINVAL,
 			      "it maps a regular file, which userfaultfd does not take");

@@ -42,6 +42,7 @@ struct lm_lazy_region {
 	bool attached;          /* the mapping has the lazy operations */
 	atomic_bool had_poison; /* pages were poisoned; there may be marks that no state tells of */
 	atomic_bool protects;   /* poisoned pages are PROT_NONE: the kernel has no UFFDIO_POISON */
+	bool takes_parts;       /* a read of its backing object may have parts */
 	bool fresh;             /* nothing was there when it was attached */
 	struct lm_page_map map;
 

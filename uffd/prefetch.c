@@ -8,6 +8,9 @@
  * are alike, no longer than a piece may be. So a fault never waits for more
  * than one step and the populate of one piece.
  *
+ * Where the backing object takes reads in parts, a piece is a gather of several
+ * runs, wherever in guest memory they lie: see gather.c.
+ *
  * A poisoned page is claimed again, alone, by a prefetch: if its read succeeds
  * it is healed, if not it stays poisoned.
  */
@@ -17,6 +20,7 @@
 #include "core/clock.h"
 #include "core/mapping_operations.h"
 #include "uffd/advance.h"
+#include "uffd/gather.h"
 
 /* Pages looked at in one step: at a byte each, far below the time of a piece. */
 #define SCAN_PAGES ((size_t)1 << 16)
@@ -65,6 +69,18 @@ static void charge(struct lm_job *job, size_t bytes, uint64_t now)
 	job->due = (job->due > now ? job->due : now) + (uint64_t)cost;
 }
 
+/* What a prefetch may have under way in slots of its own budget. */
+static size_t most_in_flight(const struct lm_worker *worker)
+{
+	return LM_GATHERS * worker->buffer_size;
+}
+
+static void count_in_flight(struct lm_slot *slot, size_t bytes)
+{
+	slot->in_flight = bytes;
+	slot->worker->prefetch_bytes += bytes;
+}
+
 /* Claim a run from `page` on and send it off in `slot`. False when there was
  * nothing to claim after all. */
 static bool start_piece(struct lm_slot *slot, struct lm_job *job, size_t page, size_t pages,
@@ -87,8 +103,10 @@ static bool start_piece(struct lm_slot *slot, struct lm_job *job, size_t page, s
 	slot->job_range = job->range;
 	job->pieces++;
 	skip(job, slot->count);
-	if (content == LM_CONTENT_BYTES)
+	if (content == LM_CONTENT_BYTES) {
 		charge(job, slot->count << region->page_shift, lm_clock_ns());
+		count_in_flight(slot, slot->count << region->page_shift);
+	}
 	lm_slot_advance(slot);
 	return true;
 }
@@ -155,14 +173,148 @@ static struct lm_slot *start_slot(struct lm_worker *worker, struct lazymem_attac
 				  const struct lm_job *job)
 {
 	struct lm_lazy_region *region = job->ranges[job->range].region;
-	struct lm_slot *slot = lm_slot_start(worker, attachment, region, LM_BUDGET_PREFETCH);
+	struct lm_slot *slot = NULL;
 
+	if (worker->prefetch_bytes < most_in_flight(worker))
+		slot = lm_slot_start(worker, attachment, region, LM_BUDGET_PREFETCH);
 	if (slot == NULL && job->pieces == 0 &&
 	    worker->free_demand.count > worker->options.demand_depth / 2)
 		slot = lm_slot_start(worker, attachment, region, LM_BUDGET_DEMAND);
 	if (slot != NULL)
 		slot->demand = false;
 	return slot;
+}
+
+/* ---- a gather */
+
+/* Pages at the cursor that one part can be, at most: not the last one of an
+ * object that ends inside it, which is read with its neighbours or alone. */
+static size_t inside(const struct lm_lazy_region *region, size_t page, size_t pages)
+{
+	const uint64_t length = lazymem_backing_length(region->backing);
+	const uint64_t offset = lm_lazy_region_offset(region, page);
+
+	if (offset >= length)
+		return 0;
+	return (size_t)lm_min(pages, (length - offset) >> region->page_shift);
+}
+
+/* Send zeros off. Returns the pages the cursor goes on by. */
+static size_t add_zeros(struct lm_slot *slot, struct lm_job *job, size_t page, size_t pages)
+{
+	pages = (size_t)lm_min(pages, PIECE_WITHOUT_IO);
+	if (start_piece(slot, job, page, pages, LM_CONTENT_ZERO))
+		return pages;
+	lm_slot_cancel(slot);
+	skip(job, 1); /* a discard was faster */
+	return 1;
+}
+
+/* Add a run to the gather. Returns the pages the cursor goes on by. */
+static size_t add_bytes(struct lm_gather *gather, struct lm_slot *slot, struct lm_job *job,
+			size_t page, size_t pages)
+{
+	slot->first = page;
+	slot->count = lm_page_map_claim(&slot->region->map, page, pages);
+	if (slot->count == 0) {
+		lm_slot_cancel(slot);
+		skip(job, 1);
+		return 1;
+	}
+	slot->job = job;
+	slot->job_range = job->range;
+	job->pieces++;
+	lm_gather_add(gather, slot);
+	skip(job, slot->count);
+	return slot->count;
+}
+
+/* Look at the pages at the cursor: pass over what needs nothing, or add it.
+ * Returns the pages the cursor went on by; 0 when the gather has to be sent off
+ * first, or this is nothing for a gather. */
+static size_t gather_some(struct lm_worker *worker, struct lazymem_attachment *attachment,
+			  struct lm_gather *gather, struct lm_job *job)
+{
+	const struct lm_job_range *range = &job->ranges[job->range];
+	struct lm_lazy_region *region = range->region;
+	size_t page = range->first + job->page, left = range->count - job->page;
+	size_t pass = unwanted(job, region, page, (size_t)lm_min(left, SCAN_PAGES));
+	size_t room = lm_gather_room(worker, gather, region), alike;
+	struct lm_slot *slot;
+	bool zero;
+
+	if (pass > 0) {
+		skip(job, pass);
+		return pass;
+	}
+	if (room == 0 || !region->takes_parts || lm_job_is_narrow(job) ||
+	    lm_page_map_get(&region->map, page) == LM_PAGE_POISONED)
+		return 0;
+	alike = lm_lazy_region_extent(region, page, left, &zero);
+	if (zero && leaves_hole(job, region, alike)) {
+		skip(job, alike);
+		return alike;
+	}
+	if (!zero)
+		alike = inside(region, page, (size_t)lm_min(alike, room));
+	if (alike == 0)
+		return 0;
+	slot = lm_slot_start(worker, attachment, region, LM_BUDGET_PART);
+	if (slot == NULL)
+		return 0;
+	slot->demand = false;
+	return zero ? add_zeros(slot, job, page, alike) : add_bytes(gather, slot, job, page, alike);
+}
+
+/* One gather. False when this is nothing for a gather, and nothing was done. */
+static bool gather_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
+			struct lm_job *job)
+{
+	struct lm_gather *gather = lm_gather_start(worker);
+	size_t end = (size_t)lm_min(job->range_count, job->ahead_from);
+	size_t scanned = 0, added = 1;
+
+	if (gather == NULL)
+		return false;
+	while (added > 0 && scanned < SCAN_PAGES && job->range < end) {
+		added = gather_some(worker, attachment, gather, job);
+		scanned += added;
+	}
+	charge(job, gather->read.length, lm_clock_ns());
+	lm_gather_submit(worker, gather);
+	return scanned > 0;
+}
+
+/* ---- reading ahead */
+
+/* One run is read ahead, no further than a piece may be. */
+static void ahead_step(const struct lm_worker *worker, struct lm_job *job)
+{
+	const struct lm_job_range *range = &job->ranges[job->range];
+	struct lm_lazy_region *region = range->region;
+	size_t page = range->first + job->page, left = range->count - job->page;
+	size_t pass = unwanted(job, region, page, (size_t)lm_min(left, SCAN_PAGES)), run;
+
+	if (pass > 0) {
+		skip(job, pass);
+		return;
+	}
+	run = (size_t)lm_min(left, piece_pages(worker, job, region));
+	lazymem_backing_readahead(region->backing, lm_lazy_region_offset(region, page),
+				  (uint64_t)run << region->page_shift);
+	charge(job, run << region->page_shift, lm_clock_ns());
+	skip(job, run);
+}
+
+/* ---- a step */
+
+/* Sources that take parts get gathers, as many as there are: more of them
+ * would only queue up. But a source that hangs must not keep them all. */
+static bool waits_for_gather(const struct lm_worker *worker, const struct lm_job *job)
+{
+	const struct lm_lazy_region *region = job->ranges[job->range].region;
+
+	return region->takes_parts && worker->free_gathers == NULL && job->pieces > 0;
 }
 
 bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
@@ -184,10 +336,19 @@ bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attac
 		*ret_due = lm_min(*ret_due, job->due);
 		return false;
 	}
+	if (job->range >= job->ahead_from) {
+		ahead_step(worker, job);
+		return true;
+	}
+	if (waits_for_gather(worker, job))
+		return false;
+	if (job->kind != LM_JOB_POISON && gather_step(worker, attachment, job))
+		return true;
 	slot = start_slot(worker, attachment, job);
 	if (slot == NULL)
 		return false;
-	while (passed > 0 && scanned < SCAN_PAGES && job->range < job->range_count) {
+	while (passed > 0 && scanned < SCAN_PAGES &&
+	       job->range < lm_min(job->range_count, job->ahead_from)) {
 		passed = step(slot, job);
 		if (passed > 0)
 			skip(job, passed);

@@ -215,6 +215,20 @@ static size_t zero_limit(const struct lazymem_attachment *attachment, size_t dem
 	return demanded > ZERO_AROUND ? demanded : ZERO_AROUND;
 }
 
+/* How many pages to read for `demanded` faults: up to the next multiple of
+ * fault_around, of the guest address. A recording gets what was asked for. */
+static size_t read_limit(const struct lm_slot *slot, const struct lm_fault *fault, size_t demanded)
+{
+	const struct lm_lazy_region *region = fault->region;
+	const size_t around = slot->worker->options.fault_around >> region->page_shift;
+	size_t limit;
+
+	if (around <= 1 || fault->attachment->recorder.capacity > 0)
+		return demanded;
+	limit = around - (lm_lazy_region_guest(region, fault->page) >> region->page_shift) % around;
+	return demanded > limit ? demanded : limit;
+}
+
 /* Claim pages for a slot, from the fault's page on. False when a discard was
  * faster: the page has another state now. */
 static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t demanded)
@@ -222,12 +236,13 @@ static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t dem
 	struct lazymem_attachment *attachment = fault->attachment;
 	struct lm_lazy_region *region = fault->region;
 	size_t left = region->map.count - fault->page;
-	size_t limit = (size_t)lm_min(zero_limit(attachment, demanded), left);
+	size_t zeros = zero_limit(attachment, demanded);
+	size_t bytes = read_limit(slot, fault, demanded), limit;
+	size_t most = (size_t)lm_min(zeros > bytes ? zeros : bytes, left);
 	bool zero;
-	size_t alike = lm_lazy_region_extent(region, fault->page, limit, &zero);
+	size_t alike = lm_lazy_region_extent(region, fault->page, most, &zero);
 
-	if (!zero)
-		limit = demanded;
+	limit = (size_t)lm_min(zero ? zeros : bytes, left);
 	slot->first = fault->page;
 	slot->count = lm_page_map_claim(&region->map, fault->page, (size_t)lm_min(limit, alike));
 	slot->demanded = (size_t)lm_min(demanded, slot->count);

@@ -67,7 +67,40 @@ bool lm_slot_is_own(const struct lm_slot *slot)
 
 static struct lm_slot_list *free_slots(struct lm_worker *worker, enum lm_budget budget)
 {
-	return budget == LM_BUDGET_DEMAND ? &worker->free_demand : &worker->free_prefetch;
+	switch (budget) {
+	case LM_BUDGET_DEMAND:
+		return &worker->free_demand;
+	case LM_BUDGET_PREFETCH:
+		return &worker->free_prefetch;
+	case LM_BUDGET_PART:
+		break;
+	}
+	return &worker->free_parts;
+}
+
+/* Most guests never need them, so they are not touched until they are used. */
+static struct lm_slot *begin_part(struct lm_worker *worker)
+{
+	struct lm_slot *slot;
+
+	if (worker->parts_begun >= worker->slot_count)
+		return NULL;
+	slot = &worker->slots[worker->parts_begun++];
+	slot->worker = worker;
+	slot->budget = LM_BUDGET_PART;
+	return slot;
+}
+
+static void mark_used(struct lm_slot *slot, bool used)
+{
+	const size_t index = (size_t)(slot - slot->worker->slots);
+	const uint64_t bit = UINT64_C(1) << (index % 64);
+
+	slot->in_use = used;
+	if (used)
+		slot->worker->used[index / 64] |= bit;
+	else
+		slot->worker->used[index / 64] &= ~bit;
 }
 
 struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
@@ -75,28 +108,43 @@ struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachmen
 {
 	struct lm_slot *slot = lm_slot_list_take(free_slots(worker, budget));
 
+	if (slot == NULL && budget == LM_BUDGET_PART)
+		slot = begin_part(worker);
 	if (slot == NULL)
 		return NULL;
 	slot->attachment = attachment;
 	slot->region = region;
 	slot->job = NULL;
+	slot->gather = NULL;
+	slot->in_flight = 0;
 	slot->demand = budget == LM_BUDGET_DEMAND;
 	slot->installed = slot->demanded = slot->filled = 0;
 	slot->content = LM_CONTENT_BYTES;
 	slot->is_read = slot->healing = false;
 	slot->error = 0;
 	slot->attempts = slot->postponed = slot->joined = 0;
-	slot->in_use = true;
+	mark_used(slot, true);
 	attachment->slots_in_use++;
 	return slot;
+}
+
+void lm_gather_leave(struct lm_worker *worker, struct lm_gather *gather)
+{
+	if (--gather->left > 0)
+		return;
+	gather->next = worker->free_gathers;
+	worker->free_gathers = gather;
 }
 
 void lm_slot_cancel(struct lm_slot *slot)
 {
 	struct lm_worker *worker = slot->worker;
 
+	worker->prefetch_bytes -= slot->in_flight;
+	if (slot->gather != NULL)
+		lm_gather_leave(worker, slot->gather);
 	slot->attachment->slots_in_use--;
-	slot->in_use = false;
+	mark_used(slot, false);
 	/* Last in, first out: the buffer used last is the one that is in the cache. */
 	lm_slot_list_prepend(free_slots(worker, slot->budget), slot);
 }
@@ -150,16 +198,21 @@ void lm_slot_end(struct lm_slot *slot)
 
 static bool holds(const struct lm_slot *slot, const struct lm_lazy_region *region, size_t page)
 {
-	return slot->in_use && slot->region == region && page >= slot->first + slot->installed &&
+	return slot->region == region && page >= slot->first + slot->installed &&
 	       page < slot->first + slot->count;
 }
 
 struct lm_slot *lm_slot_find(struct lm_worker *worker, const struct lm_lazy_region *region,
 			     size_t page)
 {
-	for (size_t i = 0; i < worker->slot_count; i++)
-		if (holds(&worker->slots[i], region, page))
-			return &worker->slots[i];
+	for (size_t word = 0; word * 64 < worker->slot_count; word++) {
+		for (uint64_t left = worker->used[word]; left != 0; left &= left - 1) {
+			size_t index = word * 64 + (size_t)__builtin_ctzll(left);
+
+			if (holds(&worker->slots[index], region, page))
+				return &worker->slots[index];
+		}
+	}
 	return NULL;
 }
 

@@ -18,8 +18,33 @@ enum lm_content {
 	LM_CONTENT_POISON, /* nothing: an access shall fail */
 };
 
-/* Demand and prefetch have slots of their own, so that neither takes the other's. */
-enum lm_budget { LM_BUDGET_DEMAND, LM_BUDGET_PREFETCH };
+/* Demand and prefetch have slots of their own, so that neither takes the other's.
+ * Slots for parts have no buffer of their own, but a part of a gather's. */
+enum lm_budget { LM_BUDGET_DEMAND, LM_BUDGET_PREFETCH, LM_BUDGET_PART };
+
+/* Runs that one read gathers, and reads of this kind under way. */
+#define LM_GATHER_PARTS 128
+#define LM_GATHERS 4
+
+/* One read for several runs of pages, wherever in guest memory they lie: each
+ * run is a slot, and lives as any other once the read is over. The gather is
+ * free again when the last of its slots is. See gather.c. */
+struct lm_gather {
+	struct lazymem_read read; /* its context is the first slot */
+	struct lazymem_read_part parts[LM_GATHER_PARTS];
+	struct lm_slot *slots[LM_GATHER_PARTS];
+	struct lm_gather_run {
+		struct lm_lazy_region *region;
+		size_t first; /* page */
+		size_t count;
+	} runs[LM_GATHER_PARTS]; /* of the slots, for when they are over */
+	size_t count;
+	size_t left; /* of these, not over yet; and one while they are gone through */
+	char *buffer;
+	bool in_flight;         /* the read */
+	bool is_quiet;          /* who waits is woken when all are installed */
+	struct lm_gather *next; /* in the list of free ones */
+};
 
 /* Faults that joined a slot under way and whose arrival is kept one by one. */
 #define LM_SLOT_JOINED 16
@@ -29,8 +54,10 @@ struct lm_slot {
 	struct lm_slot *next;
 	struct lm_worker *worker;
 	char *buffer;
-	enum lm_budget budget; /* where it comes from and goes back to */
-	bool demand;           /* a fault waits for it; else a job's */
+	enum lm_budget budget;    /* where it comes from and goes back to */
+	struct lm_gather *gather; /* whose buffer it has a part of, or NULL */
+	bool demand;              /* a fault waits for it; else a job's */
+	size_t in_flight;         /* bytes of a job's read, which are limited */
 
 	struct lazymem_attachment *attachment;
 	struct lm_lazy_region *region;
@@ -81,6 +108,9 @@ size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_reg
 /* Give the claims of the pages that are not installed back, but for the first
  * `keep` of them, and wake who waits. */
 void lm_slot_give_back(struct lm_slot *slot, size_t keep);
+
+/* One slot less has a part of the gather's buffer; or nobody goes through them any more. */
+void lm_gather_leave(struct lm_worker *worker, struct lm_gather *gather);
 
 /* Back to the free slots without having been used; after all was done. */
 void lm_slot_cancel(struct lm_slot *slot);

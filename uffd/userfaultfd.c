@@ -188,10 +188,14 @@ static struct lm_verb verb_result(int answer, int errno_value, int64_t output, s
 	};
 }
 
-struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length)
+struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length, bool wake)
 {
 	struct uffdio_copy argument = {
-		.dst = (uintptr_t)host, .src = (uintptr_t)source, .len = length};
+		.dst = (uintptr_t)host,
+		.src = (uintptr_t)source,
+		.len = length,
+		.mode = wake ? 0 : UFFDIO_COPY_MODE_DONTWAKE,
+	};
 	int answer = ioctl(fd, UFFDIO_COPY, &argument);
 
 	return verb_result(answer, errno, argument.copy, length);

@@ -59,7 +59,10 @@ int lm_userfaultfd_open(int *ret_fd);
 int lm_userfaultfd_register(int fd, void *host, size_t length, bool minor, unsigned *ret_can);
 int lm_userfaultfd_unregister(int fd, void *host, size_t length);
 
-struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length);
+/* With `wake`, whoever waits for a page of the range goes on; without, somebody
+ * has to lm_userfaultfd_wake them. */
+struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length,
+				   bool wake);
 struct lm_verb lm_userfaultfd_zero(int fd, void *host, size_t length);
 struct lm_verb lm_userfaultfd_continue(int fd, void *host, size_t length);
 struct lm_verb lm_userfaultfd_poison(int fd, void *host, size_t length);

@@ -26,6 +26,7 @@
 #include "uffd/advance.h"
 #include "uffd/attention.h"
 #include "uffd/collapse.h"
+#include "uffd/gather.h"
 #include "uffd/prefetch.h"
 #include "uffd/serve.h"
 #include "uffd/settle.h"
@@ -98,7 +99,11 @@ static void install_reads(struct lm_worker *worker)
 	for (size_t left = worker->read_demand.count; left > 0; left--)
 		lm_slot_resume(lm_slot_list_take(&worker->read_demand));
 	slot = lm_slot_list_take(&worker->read_prefetch);
-	if (slot != NULL)
+	if (slot == NULL)
+		return;
+	if (slot->gather != NULL && slot->gather->in_flight)
+		lm_gather_resume(slot->gather);
+	else
 		lm_slot_resume(slot);
 }
 
@@ -259,17 +264,51 @@ static void *run(void *argument)
 
 /* ---- start and stop */
 
+/* Slots that have a buffer come first, those for the parts of gathers last. */
+static size_t own_buffers(const struct lm_worker *worker)
+{
+	return (size_t)worker->options.demand_depth + worker->options.prefetch_depth;
+}
+
+static size_t buffers_size(const struct lm_worker *worker)
+{
+	return (own_buffers(worker) + LM_GATHERS) * worker->buffer_size;
+}
+
+static void share_out(struct lm_worker *worker)
+{
+	for (size_t i = 0; i < own_buffers(worker); i++) {
+		struct lm_slot *slot = &worker->slots[i];
+
+		slot->worker = worker;
+		slot->buffer = worker->buffers + i * worker->buffer_size;
+		slot->budget =
+			i < worker->options.demand_depth ? LM_BUDGET_DEMAND : LM_BUDGET_PREFETCH;
+		lm_slot_list_append(slot->budget == LM_BUDGET_DEMAND ? &worker->free_demand
+								     : &worker->free_prefetch,
+				    slot);
+	}
+	worker->parts_begun = own_buffers(worker);
+	for (size_t i = 0; i < LM_GATHERS; i++) {
+		struct lm_gather *gather = &worker->gathers[i];
+
+		gather->buffer = worker->buffers + (own_buffers(worker) + i) * worker->buffer_size;
+		gather->next = worker->free_gathers;
+		worker->free_gathers = gather;
+	}
+}
+
 static int create_slots(struct lm_worker *worker)
 {
-	const struct lm_worker_options *options = &worker->options;
 	size_t size;
 
-	worker->slot_count = (size_t)options->demand_depth + options->prefetch_depth;
-	worker->buffer_size = options->prefetch_piece;
-	size = worker->slot_count * worker->buffer_size;
+	worker->slot_count = own_buffers(worker) + LM_GATHERS * LM_GATHER_PARTS;
+	worker->buffer_size = worker->options.prefetch_piece;
+	size = buffers_size(worker);
 	worker->slots = calloc(worker->slot_count, sizeof(*worker->slots));
+	worker->gathers = calloc(LM_GATHERS, sizeof(*worker->gathers));
 	worker->backlog = calloc(LM_BACKLOG, sizeof(*worker->backlog));
-	if (worker->slots == NULL || worker->backlog == NULL)
+	if (worker->slots == NULL || worker->gathers == NULL || worker->backlog == NULL)
 		return lm_error(-ENOMEM, "no memory for the slots of a worker");
 	worker->buffers = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -278,16 +317,7 @@ static int create_slots(struct lm_worker *worker)
 		return lm_error_errno(-errno, "cannot map %zu bytes of read buffers", size);
 	}
 	madvise(worker->buffers, size, MADV_DONTFORK); /* no copy on write in a child's name */
-	for (size_t i = 0; i < worker->slot_count; i++) {
-		struct lm_slot *slot = &worker->slots[i];
-
-		slot->worker = worker;
-		slot->buffer = worker->buffers + i * worker->buffer_size;
-		slot->budget = i < options->demand_depth ? LM_BUDGET_DEMAND : LM_BUDGET_PREFETCH;
-		lm_slot_list_append(slot->budget == LM_BUDGET_DEMAND ? &worker->free_demand
-								     : &worker->free_prefetch,
-				    slot);
-	}
+	share_out(worker);
 	return 0;
 }
 
@@ -361,8 +391,9 @@ void lm_worker_stop(struct lm_worker *worker)
 	}
 
 	if (worker->buffers != NULL)
-		munmap(worker->buffers, worker->slot_count * worker->buffer_size);
+		munmap(worker->buffers, buffers_size(worker));
 	free(worker->slots);
+	free(worker->gathers);
 	free(worker->backlog);
 	pthread_cond_destroy(&worker->changed);
 	pthread_mutex_destroy(&worker->mutex);

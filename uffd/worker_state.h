@@ -10,6 +10,9 @@
 #include "uffd/attachment.h"
 #include "uffd/slot.h"
 
+/* With the most that the options allow. */
+#define LM_SLOTS_MOST (1024 + 64 + LM_GATHERS * LM_GATHER_PARTS)
+
 #define LM_BACKLOG 4096 /* faults read and not yet started */
 
 struct lm_fault {
@@ -39,7 +42,8 @@ struct lm_worker_options {
 	unsigned demand_depth;
 	unsigned prefetch_depth;
 	size_t prefetch_piece;
-	int cpu; /* or -1 */
+	size_t fault_around; /* bytes; 0: none */
+	int cpu;             /* or -1 */
 };
 
 struct lm_worker {
@@ -50,9 +54,14 @@ struct lm_worker {
 
 	struct lm_slot *slots;
 	size_t slot_count;
-	char *buffers; /* slot_count of buffer_size bytes */
+	uint64_t used[LM_SLOTS_MOST / 64 + 1]; /* a bit for each slot in use */
+	size_t parts_begun;                    /* slots for parts from here on were never used */
+	char *buffers; /* one for each slot but those for parts, and for each gather */
 	size_t buffer_size;
-	struct lm_slot_list free_demand, free_prefetch;
+	struct lm_slot_list free_demand, free_prefetch, free_parts;
+	struct lm_gather *gathers; /* LM_GATHERS */
+	struct lm_gather *free_gathers;
+	size_t prefetch_bytes; /* in flight in slots of the prefetch budget */
 	struct lm_slot_list read_demand, read_prefetch; /* completed on this thread */
 	struct lm_slot_list delayed;
 	_Atomic(struct lm_slot *) read_elsewhere; /* completed on another thread: a stack */

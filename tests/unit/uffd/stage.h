@@ -145,6 +145,7 @@ static inline void stage_build_worker(void)
 						     .cpu = -1};
 	worker->slots = stage.slots;
 	worker->slot_count = DEMAND_SLOTS + PREFETCH_SLOTS;
+	worker->parts_begun = worker->slot_count; /* no slots for parts */
 	worker->buffer_size = BUFFER_PAGES * PAGE;
 	worker->buffers = calloc(worker->slot_count, worker->buffer_size);
 	worker->backlog = calloc(LM_BACKLOG, sizeof(*worker->backlog));

@@ -134,7 +134,7 @@ static struct lm_verb call_verb(enum verb verb)
 {
 	switch (verb) {
 	case COPY:
-		return lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH);
+		return lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH, true);
 	case ZERO:
 		return lm_userfaultfd_zero(UFFD, HOST, LENGTH);
 	case CONTINUE:
@@ -184,7 +184,7 @@ static void poison_tells_every_answer_apart(void **state)
 static void copy_passes_its_range_on(void **state)
 {
 	(void)state;
-	lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH);
+	lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH, true);
 	assert_int_equal(call_of(COPY, 0)->start, (uintptr_t)HOST);
 	assert_int_equal(call_of(COPY, 0)->source, (uintptr_t)SOURCE);
 	assert_int_equal(call_of(COPY, 0)->length, LENGTH);
