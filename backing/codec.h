@@ -18,6 +18,10 @@ struct lm_codec_context {
 
 void lm_codec_context_destroy(struct lm_codec_context *context);
 
+/* Is it a level of this compression? 0 is: its default. -EINVAL, which names
+ * those it has, -EPROTONOSUPPORT. */
+int lm_codec_check_level(enum lazymem_chunk_kind kind, int level);
+
 /* Compress `length` bytes into at most `capacity`. -ENOSPC when it does not
  * fit, -EPROTONOSUPPORT when this build lacks it, -EINVAL for a level that the
  * compression does not have, -ENOMEM. level 0: its default. */

@@ -17,6 +17,10 @@
 #define LM_SNAPSHOT_PAGE ((size_t)4096)
 #define LM_SNAPSHOT_HEADER_SIZE ((size_t)4096)
 #define LM_CHUNK_PAGES 64 /* of a compressed chunk, at most */
+#define LM_MOST_REGIONS ((size_t)65536)
+#define LM_MOST_BLOBS ((size_t)65536)
+#define LM_LONGEST_PARENT_PATH ((size_t)4095)
+#define LM_LONGEST_BLOB_NAME ((size_t)255)
 
 enum lm_snapshot_feature {
 	LM_FEATURE_LZ4 = 0x1,
@@ -79,6 +83,19 @@ static inline uint64_t lm_snapshot_pages(uint64_t memory_length)
 {
 	return memory_length / LM_SNAPSHOT_PAGE + (memory_length % LM_SNAPSHOT_PAGE != 0);
 }
+
+/* For messages: "regions". */
+const char *lm_section_name(enum lm_section_type type);
+
+/* ---- rules that hold for a file and for the plan of one; `error` is returned
+ *      when one is broken. */
+
+/* Whole pages, no two overlap, together as long as the memory. At least one. */
+int lm_snapshot_check_regions(int error, const struct lazymem_snapshot_region *regions,
+			      size_t count, uint64_t memory_length);
+
+/* No two are alike. Also -ENOMEM. */
+int lm_snapshot_check_names(int error, const char *const *names, size_t count);
 
 /* ---- parse: the message says what is wrong; `name_file` of the caller puts the
  *      file's name before it. -EBADMSG, -EPROTONOSUPPORT, -ENOMEM. */

@@ -21,7 +21,8 @@ removed at the end.
 END
 }
 
-packages=(build-essential cmake ninja-build pkg-config liburing-dev)
+packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev
+	liblz4-dev)
 build_dir=$root_dir/build-demo
 directory=${TMPDIR:-/var/tmp}
 memory=1G

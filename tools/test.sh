@@ -21,8 +21,8 @@ could not be run is named with its reason; with CI=true it counts as failed.
 END
 }
 
-packages=(build-essential cmake ninja-build pkg-config liburing-dev libcmocka-dev mandoc
-	clang-format shellcheck)
+packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev
+	libcmocka-dev mandoc clang-format shellcheck)
 build_dir=$root_dir/build
 compiler=cc
 sanitize=

@@ -52,6 +52,10 @@ self_sufficient core backing
 self_sufficient core backing uffd
 
 door liburing.h backing/queue.c
+door zstd.h backing/codec_zstd.c
+door zstd_errors.h backing/codec_zstd.c
+door lz4.h backing/codec_lz4.c
+door lz4hc.h backing/codec_lz4.c
 door linux/userfaultfd.h uffd/uapi.h
 door uffd/uapi.h uffd/userfaultfd.c
 
