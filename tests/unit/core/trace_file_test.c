@@ -1,4 +1,4 @@
-/* wrap: write fsync renameat openat */
+/* wrap: pwrite fsync renameat openat */
 /* SPDX-License-Identifier: MIT */
 #include "model.h"
 
@@ -13,8 +13,8 @@ static int fsync_error, fsyncs_to_pass;
 static size_t write_limit = SIZE_MAX;
 static int fsyncs;
 
-ssize_t __real_write(int fd, const void *bytes, size_t size);
-ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+ssize_t __real_pwrite(int fd, const void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_renameat(int from_directory, const char *from, int to_directory, const char *to);
@@ -31,11 +31,11 @@ static bool is_refused(int *error)
 	return true;
 }
 
-ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset)
 {
 	if (is_refused(&write_error))
 		return -1;
-	return __real_write(fd, bytes, size < write_limit ? size : write_limit);
+	return __real_pwrite(fd, bytes, size < write_limit ? size : write_limit, offset);
 }
 
 int __wrap_fsync(int fd)
