@@ -10,12 +10,18 @@
  *
  * What it is, is asked before anything is opened again: opening a FIFO can
  * block and opening a device can do anything.
+ *
+ * An image may have more bytes than anybody wants to read in order to know it
+ * again. A regular file is known by its size and the time of its last change:
+ * whoever writes an image anew changes them, and a copy that keeps its time is
+ * the same image at another place, which inode and path would deny.
  */
 #include <lazymem/file.h>
 
 #include "backing/file_object.h"
 #include "core/checked.h"
 #include "core/error.h"
+#include "core/identity.h"
 #include "core/options.h"
 
 #include <errno.h>
@@ -33,6 +39,19 @@
 /* Of direct reads where nobody says: no disk in use has larger blocks. */
 #define DEFAULT_ALIGNMENT 4096
 
+/* The kernel reads ahead no more at a time than the window of the disk, which is
+ * 128 KiB where nobody has set it; what is beyond these pieces, it passes over. */
+#define READAHEAD_PIECE (UINT64_C(128) << 10)
+
+/* And no more in one go than disks take without letting the caller wait. */
+#define READAHEAD_LIMIT (UINT64_C(8) << 20)
+
+struct measures {
+	uint64_t size;
+	struct timespec modified;
+	bool is_regular;
+};
+
 static int copy_options(const struct lazymem_file_options *options, const char *name,
 			struct lazymem_file_options *ret_known)
 {
@@ -47,7 +66,7 @@ static int copy_options(const struct lazymem_file_options *options, const char *
 }
 
 /* The kind and length of the file; refuses what cannot be guest memory. */
-static int measure(int fd, const char *name, bool *ret_is_regular, uint64_t *ret_size)
+static int measure(int fd, const char *name, struct measures *ret_measures)
 {
 	struct stat status;
 	uint64_t size;
@@ -63,8 +82,8 @@ static int measure(int fd, const char *name, bool *ret_is_regular, uint64_t *ret
 		return lm_error_errno(-errno, "cannot tell the size of %s", name);
 	if (size == 0)
 		return lm_error(-ENODATA, "%s is empty", name);
-	*ret_is_regular = S_ISREG(status.st_mode);
-	*ret_size = size;
+	*ret_measures = (struct measures){
+		.size = size, .modified = status.st_mtim, .is_regular = S_ISREG(status.st_mode)};
 	return 0;
 }
 
@@ -138,8 +157,7 @@ static int open_direct(struct lm_file *file, const char *name, bool is_regular)
 static int find_holes(struct lm_file *file, const char *name, uint64_t length)
 {
 	const off_t position = lseek(file->fd, 0, SEEK_CUR);
-	bool is_regular;
-	uint64_t size;
+	struct measures measures;
 	int error;
 
 	lm_extent_map_init(&file->extents, length, LM_EXTENT_LIMIT);
@@ -148,13 +166,52 @@ static int find_holes(struct lm_file *file, const char *name, uint64_t length)
 	(void)lseek(file->fd, position, SEEK_SET);
 	if (error != 0)
 		return error;
-	error = measure(file->fd, name, &is_regular, &size);
+	error = measure(file->fd, name, &measures);
 	if (error != 0)
 		return error;
-	if (!lm_fits(file->start, length, size))
+	if (!lm_fits(file->start, length, measures.size))
 		return lm_error(-ENODATA, "%s shrank to %" PRIu64 " bytes while it was opened",
-				name, size);
+				name, measures.size);
 	return 0;
+}
+
+/* What the bytes of a regular file are known by. */
+static void identify(struct lm_file *file, const struct measures *measures, uint64_t length)
+{
+	struct lazymem_identity *identity = &file->identity;
+
+	if (!measures->is_regular)
+		return;
+	lm_identity_fold_number(identity, measures->size);
+	lm_identity_fold_number(identity, (uint64_t)measures->modified.tv_sec);
+	lm_identity_fold_number(identity, (uint64_t)measures->modified.tv_nsec);
+	lm_identity_fold_number(identity, file->start);
+	lm_identity_fold_number(identity, length);
+}
+
+static int file_identity(void *object, struct lazymem_identity *ret_identity)
+{
+	const struct lm_file *file = object;
+
+	*ret_identity = file->identity;
+	return 0;
+}
+
+static void file_readahead(void *object, uint64_t offset, uint64_t length)
+{
+	const struct lm_file *file = object;
+	uint64_t left = lm_min(length, READAHEAD_LIMIT);
+	uint64_t position = file->start + offset;
+
+	if (file->direct_fd >= 0)
+		return; /* reads go past the cache */
+	while (left != 0) {
+		const uint64_t piece = lm_min(left, READAHEAD_PIECE);
+
+		(void)posix_fadvise(file->fd, (off_t)position, (off_t)piece, POSIX_FADV_WILLNEED);
+		position += piece;
+		left -= piece;
+	}
 }
 
 static int file_extent(void *object, uint64_t offset, uint64_t length,
@@ -181,6 +238,8 @@ static const struct lazymem_backing_operations with_holes = {
 	.size = sizeof(with_holes),
 	.read = lm_file_read,
 	.extent = file_extent,
+	.identity = file_identity,
+	.readahead = file_readahead,
 	.close = file_close,
 };
 
@@ -189,6 +248,8 @@ static const struct lazymem_backing_operations with_holes = {
 static const struct lazymem_backing_operations without_holes = {
 	.size = sizeof(without_holes),
 	.read = lm_file_read,
+	.identity = file_identity,
+	.readahead = file_readahead,
 	.close = file_close,
 };
 
@@ -209,8 +270,8 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 		  struct lazymem_backing **ret_backing)
 {
 	struct lm_file *file = calloc(1, sizeof(*file));
-	uint64_t size, length = 0;
-	bool is_regular;
+	struct measures measures;
+	uint64_t length = 0;
 	int error;
 
 	if (file == NULL) {
@@ -220,12 +281,14 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 	file->fd = fd;
 	file->direct_fd = -1;
 	file->start = options->start;
-	error = measure(fd, name, &is_regular, &size);
+	error = measure(fd, name, &measures);
 	if (error == 0)
-		error = choose_window(options, name, size, &length);
+		error = choose_window(options, name, measures.size, &length);
+	if (error == 0)
+		identify(file, &measures, length);
 	if (error == 0 && (options->flags & LAZYMEM_FILE_DIRECT) != 0)
-		error = open_direct(file, name, is_regular);
-	if (error == 0 && is_regular && (options->flags & LAZYMEM_FILE_NO_HOLES) == 0)
+		error = open_direct(file, name, measures.is_regular);
+	if (error == 0 && measures.is_regular && (options->flags & LAZYMEM_FILE_NO_HOLES) == 0)
 		error = find_holes(file, name, length);
 	if (error == 0)
 		error = lazymem_backing_create(choose_operations(file, length), file, length, name,
@@ -274,8 +337,7 @@ int lazymem_file_from_fd(int fd, const char *name, const struct lazymem_file_opt
 			 struct lazymem_backing **ret_backing)
 {
 	struct lazymem_file_options known;
-	bool is_regular;
-	uint64_t size;
+	struct measures measures;
 	int error, own;
 
 	if (name == NULL)
@@ -284,7 +346,7 @@ int lazymem_file_from_fd(int fd, const char *name, const struct lazymem_file_opt
 	if (error == 0)
 		error = check_descriptor(fd, name);
 	if (error == 0)
-		error = measure(fd, name, &is_regular, &size);
+		error = measure(fd, name, &measures);
 	if (error != 0)
 		return error;
 	own = open_again(fd, 0);

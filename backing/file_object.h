@@ -21,7 +21,8 @@ struct lm_file {
 	uint64_t start;            /* the object begins at this byte of the file */
 	bool has_extents;          /* else everything is data */
 	struct lm_extent_map extents;
-	atomic_bool refuses_nowait; /* RWF_NOWAIT is not to be had: do not try again */
+	atomic_bool refuses_nowait;       /* RWF_NOWAIT is not to be had: do not try again */
+	struct lazymem_identity identity; /* all zeros: none */
 };
 
 /* The read operation of a file. */

@@ -167,6 +167,8 @@ static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = delay_read,
 	.extent = lm_wrapper_extent,
+	.identity = lm_wrapper_identity,
+	.readahead = lm_wrapper_readahead,
 	.close = delay_close,
 };
 

@@ -29,6 +29,8 @@ static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = fail_read,
 	.extent = lm_wrapper_extent,
+	.identity = lm_wrapper_identity,
+	.readahead = lm_wrapper_readahead,
 	.close = lm_wrapper_close,
 };
 

@@ -20,7 +20,8 @@ static void tell(struct lazymem_read *read, int error)
 {
 	struct lm_child *child = read->context;
 	const struct record *record = (const struct record *)child->wrapper;
-	const struct lazymem_inject_read told = {.offset = read->offset,
+	const uint64_t offset = read->parts != NULL ? read->parts[0].offset : read->offset;
+	const struct lazymem_inject_read told = {.offset = offset,
 						 .length = read->length,
 						 .submitted_ns = child->submitted_ns,
 						 .completed_ns = lm_clock_ns(),
@@ -43,6 +44,8 @@ static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = record_read,
 	.extent = lm_wrapper_extent,
+	.identity = lm_wrapper_identity,
+	.readahead = lm_wrapper_readahead,
 	.close = lm_wrapper_close,
 };
 

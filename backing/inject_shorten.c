@@ -18,10 +18,23 @@ static void half_read(struct lazymem_read *read, int error)
 	lm_wrapper_complete(read->context, error != 0 ? error : -ENODATA);
 }
 
+/* The bytes to deliver: half of them, or the parts that lie wholly in that half. */
+static size_t first_half(const struct lazymem_read *read)
+{
+	const size_t half = read->length / 2;
+	size_t whole = 0;
+
+	if (read->parts == NULL)
+		return half;
+	for (size_t i = 0; read->parts[i].length <= half - whole; i++)
+		whole += read->parts[i].length;
+	return whole;
+}
+
 static void shorten_read(void *object, struct lazymem_read *read)
 {
 	struct shorten *shorten = object;
-	const size_t half = read->length / 2;
+	const size_t half = first_half(read);
 	struct lm_child *child;
 
 	if (!lm_wrapper_hits(&shorten->wrapper, read) || !lm_wrapper_take(&shorten->count)) {
@@ -41,6 +54,8 @@ static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = shorten_read,
 	.extent = lm_wrapper_extent,
+	.identity = lm_wrapper_identity,
+	.readahead = lm_wrapper_readahead,
 	.close = lm_wrapper_close,
 };
 

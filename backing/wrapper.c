@@ -56,27 +56,39 @@ int lm_wrapper_publish(struct lm_wrapper *wrapper,
 		       const struct lazymem_backing_operations *operations, const char *adjective,
 		       struct lazymem_backing **ret_backing)
 {
+	struct lazymem_backing_operations own = *operations;
 	char *name;
 	int error;
 
+	if (lazymem_backing_takes_parts(wrapper->inner))
+		own.read_parts = own.read;
 	if (asprintf(&name, "%s (%s)", lazymem_backing_name(wrapper->inner), adjective) < 0)
 		return lm_error(-ENOMEM, "no memory to wrap %s",
 				lazymem_backing_name(wrapper->inner));
-	error = lazymem_backing_create(operations, wrapper, lazymem_backing_length(wrapper->inner),
-				       name, ret_backing);
+	error = lazymem_backing_create(&own, wrapper, lazymem_backing_length(wrapper->inner), name,
+				       ret_backing);
 	free(name);
 	return error;
 }
 
+static bool overlaps(const struct lazymem_inject_range *range, uint64_t offset, size_t length)
+{
+	if (offset < range->start)
+		return range->start - offset < length;
+	return offset - range->start < range->length;
+}
+
 bool lm_wrapper_hits(const struct lm_wrapper *wrapper, const struct lazymem_read *read)
 {
-	const struct lazymem_inject_range *range = &wrapper->range;
-
-	if (range->length == 0)
+	if (wrapper->range.length == 0)
 		return true;
-	if (read->offset < range->start)
-		return range->start - read->offset < read->length;
-	return read->offset - range->start < range->length;
+	if (read->parts == NULL)
+		return overlaps(&wrapper->range, read->offset, read->length);
+	for (size_t i = 0; i < read->part_count; i++) {
+		if (overlaps(&wrapper->range, read->parts[i].offset, read->parts[i].length))
+			return true;
+	}
+	return false;
 }
 
 bool lm_wrapper_take(_Atomic uint64_t *count)
@@ -114,6 +126,16 @@ static void give_back(struct lm_child *child)
 	pthread_mutex_unlock(&wrapper->lock);
 }
 
+/* How many parts make up the first `length` bytes. */
+static size_t parts_in(const struct lazymem_read *read, size_t length)
+{
+	size_t count = 0;
+
+	while (length != 0)
+		length -= read->parts[count++].length;
+	return count;
+}
+
 struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_read *outer,
 				  size_t length, lazymem_read_completion complete)
 {
@@ -129,6 +151,10 @@ struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_rea
 					    .complete = complete,
 					    .context = child,
 					    .queue = outer->queue};
+	if (outer->parts != NULL) {
+		child->read.parts = outer->parts;
+		child->read.part_count = parts_in(outer, length);
+	}
 	child->outer = outer;
 	child->wrapper = wrapper;
 	child->submitted_ns = lm_clock_ns();
@@ -167,6 +193,20 @@ int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
 	const struct lm_wrapper *wrapper = object;
 
 	return lazymem_backing_extent(wrapper->inner, offset, length, ret_extent);
+}
+
+int lm_wrapper_identity(void *object, struct lazymem_identity *ret_identity)
+{
+	const struct lm_wrapper *wrapper = object;
+
+	return lazymem_backing_identity(wrapper->inner, ret_identity);
+}
+
+void lm_wrapper_readahead(void *object, uint64_t offset, uint64_t length)
+{
+	const struct lm_wrapper *wrapper = object;
+
+	lazymem_backing_readahead(wrapper->inner, offset, length);
 }
 
 void lm_wrapper_close(void *object)

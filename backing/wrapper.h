@@ -41,20 +41,21 @@ void *lm_wrapper_create(size_t size, struct lazymem_backing *inner,
 			struct lazymem_inject_range range, int *ret_error);
 void lm_wrapper_destroy(struct lm_wrapper *wrapper);
 
-/* The backing object of a wrapper, named "inner's name (adjective)". On
- * failure the wrapper is left as it is. */
+/* The backing object of a wrapper, named "inner's name (adjective)". Its `read`
+ * is also its `read_parts`, if the inner object takes parts. On failure the
+ * wrapper is left as it is. */
 int lm_wrapper_publish(struct lm_wrapper *wrapper,
 		       const struct lazymem_backing_operations *operations, const char *adjective,
 		       struct lazymem_backing **ret_backing);
 
-/* Does a read overlap the range? */
+/* Does a read, or any part of it, overlap the range? */
 bool lm_wrapper_hits(const struct lm_wrapper *wrapper, const struct lazymem_read *read);
 
 /* Take one from a count of hits; false when none is left. UINT64_MAX is endless. */
 bool lm_wrapper_take(_Atomic uint64_t *count);
 
-/* A child for the first `length` bytes of outer, which ends in `complete`.
- * NULL when there is no memory: outer has then completed with -ENOMEM. */
+/* A child for the first `length` bytes of outer, which ends in `complete`. They
+ * end where a part of outer does, when it has any. NULL when there is no memory: outer has then completed with -ENOMEM. */
 struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_read *outer,
 				  size_t length, lazymem_read_completion complete);
 
@@ -67,9 +68,11 @@ void lm_wrapper_complete(struct lm_child *child, int error);
 /* Forward a read as it is and pass on how it ends. */
 void lm_wrapper_pass(struct lm_wrapper *wrapper, struct lazymem_read *outer);
 
-/* The extent and the close operation of a wrapper with nothing of its own. */
+/* The operations of a wrapper with nothing of its own. */
 int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
 		      struct lazymem_extent *ret_extent);
+int lm_wrapper_identity(void *object, struct lazymem_identity *ret_identity);
+void lm_wrapper_readahead(void *object, uint64_t offset, uint64_t length);
 void lm_wrapper_close(void *object);
 
 #endif

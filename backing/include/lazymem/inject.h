@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * inject.h - for whoever tests a monitor: backing objects that wrap another
- * one and delay, fail, shorten or record its reads. They nest in any order and
- * pass extents through.
+ * one and delay, fail, shorten or record its reads. They nest in any order, pass
+ * extents, identity and readahead through, and take parts where it does.
  *
  * A wrapper takes a reference to what it wraps, and is as long. What is held
  * up, failed or recorded are reads: where the extents of the inner object
@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /* Which reads are hit: those that overlap [start, start + length) of the
- * object; a length of zero means all of it. Since 0.1. */
+ * object, or have a part that does; a length of zero means all of it. Since 0.1. */
 struct lazymem_inject_range {
 	uint64_t start;  /* bytes */
 	uint64_t length; /* bytes */
@@ -40,17 +40,18 @@ LAZYMEM_PUBLIC int lazymem_inject_fail(struct lazymem_backing *inner,
 				       struct lazymem_backing **ret_backing);
 
 /* Shorten: the first `count` reads that overlap `range` deliver only their
- * first half, overwrite nothing of the rest, and complete with -ENODATA, as a
- * source that ends early does; UINT64_MAX: all of them. -EINVAL without inner,
- * -ENOMEM. Any thread. Since 0.1. */
+ * first half (of a read in parts: those that lie wholly in it), overwrite
+ * nothing of the rest, and complete with -ENODATA, as a source that ends early
+ * does; UINT64_MAX: all of them. -EINVAL without inner, -ENOMEM. Any thread.
+ * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_inject_shorten(struct lazymem_backing *inner,
 					  struct lazymem_inject_range range, uint64_t count,
 					  struct lazymem_backing **ret_backing);
 
 /* One read as it was submitted, and how it ended. Since 0.1. */
 struct lazymem_inject_read {
-	uint64_t offset;       /* bytes */
-	uint64_t length;       /* bytes */
+	uint64_t offset;       /* bytes; of a read in parts: that of the first one */
+	uint64_t length;       /* bytes, of all parts */
 	uint64_t submitted_ns; /* CLOCK_MONOTONIC */
 	uint64_t completed_ns; /* CLOCK_MONOTONIC */
 	int error;             /* 0 or a negative errno value */
