@@ -49,6 +49,17 @@ static void all_of_it_is_data(void **state)
 	lazymem_backing_unref(backing);
 }
 
+static void nothing_tells_which_bytes_they_are(void **state)
+{
+	struct lazymem_backing *backing;
+	struct lazymem_identity identity;
+
+	(void)state;
+	assert_int_equal(lazymem_bytes_create("x", 1, NULL, NULL, &backing), 0);
+	assert_int_equal(lazymem_backing_identity(backing, &identity), -ENODATA);
+	lazymem_backing_unref(backing);
+}
+
 static void the_last_reference_releases_the_bytes(void **state)
 {
 	struct lazymem_backing *backing;
@@ -80,6 +91,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_deliver_the_bytes_and_zeros_after_them),
 		cmocka_unit_test(all_of_it_is_data),
+		cmocka_unit_test(nothing_tells_which_bytes_they_are),
 		cmocka_unit_test(the_last_reference_releases_the_bytes),
 		cmocka_unit_test(nothing_is_refused_and_not_released),
 	};

@@ -362,6 +362,90 @@ static void nothing_is_opened_without_memory(void **state)
 	assert_int_equal(count_descriptors(), before);
 }
 
+/* ---- identity ------------------------------------------------------------ */
+
+static struct lazymem_identity identity_of(const char *file, uint64_t start, uint64_t length)
+{
+	const struct lazymem_file_options options = {
+		.size = sizeof(options), .start = start, .length = length};
+	struct lazymem_backing *opened = NULL;
+	struct lazymem_identity identity = {{0}};
+
+	assert_int_equal(lazymem_file_open(file, &options, &opened), 0);
+	assert_int_equal(lazymem_backing_identity(opened, &identity), 0);
+	lazymem_backing_unref(opened);
+	return identity;
+}
+
+static bool are_equal(struct lazymem_identity a, struct lazymem_identity b)
+{
+	return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+static void set_time(const char *file, time_t seconds, long nanoseconds)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+					  {.tv_sec = seconds, .tv_nsec = nanoseconds}};
+
+	assert_int_equal(utimensat(AT_FDCWD, file, times, 0), 0);
+}
+
+static void a_file_is_known_by_its_size_and_time(void **state)
+{
+	struct lazymem_identity before;
+
+	(void)state;
+	set_time(path, 1000, 5);
+	before = identity_of(path, 0, 0);
+	assert_true(are_equal(identity_of(path, 0, 0), before));
+	set_time(path, 1000, 6);
+	assert_false(are_equal(identity_of(path, 0, 0), before));
+	set_time(path, 1001, 5);
+	assert_false(are_equal(identity_of(path, 0, 0), before));
+	assert_int_equal(truncate(path, LENGTH + 1), 0);
+	set_time(path, 1000, 5);
+	assert_false(are_equal(identity_of(path, 0, 0), before));
+	assert_false(are_equal(identity_of(path, 0, LENGTH), before));
+	assert_int_equal(truncate(path, LENGTH), 0);
+	set_time(path, 1000, 5);
+	assert_true(are_equal(identity_of(path, 0, 0), before));
+}
+
+static void a_copy_that_keeps_its_time_keeps_its_identity(void **state)
+{
+	char *copy = path_of("copy");
+	struct stat status;
+
+	(void)state;
+	sample_write(copy, 0, LENGTH);
+	assert_int_equal(stat(path, &status), 0);
+	set_time(copy, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+	assert_true(are_equal(identity_of(copy, 0, 0), identity_of(path, 0, 0)));
+	unlink(copy);
+	free(copy);
+}
+
+static void windows_of_a_file_are_known_apart(void **state)
+{
+	(void)state;
+	assert_true(are_equal(identity_of(path, 0, 0), identity_of(path, 0, LENGTH)));
+	assert_false(are_equal(identity_of(path, 0, 0), identity_of(path, 0, LENGTH - 1)));
+	assert_false(are_equal(identity_of(path, 0, PAGE), identity_of(path, PAGE, PAGE)));
+}
+
+static void a_descriptor_gives_the_identity_of_its_file(void **state)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct lazymem_identity identity = {{0}};
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(lazymem_file_from_fd(fd, "given", NULL, &backing), 0);
+	close(fd);
+	assert_int_equal(lazymem_backing_identity(backing, &identity), 0);
+	assert_true(are_equal(identity, identity_of(path, 0, 0)));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -383,6 +467,10 @@ int main(void)
 		TEST(direct_is_refused_where_it_would_be_an_empty_promise),
 		TEST(direct_does_without_being_told_the_alignment),
 		TEST(nothing_is_opened_without_memory),
+		TEST(a_file_is_known_by_its_size_and_time),
+		TEST(a_copy_that_keeps_its_time_keeps_its_identity),
+		TEST(windows_of_a_file_are_known_apart),
+		TEST(a_descriptor_gives_the_identity_of_its_file),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -39,6 +39,17 @@ static void all_of_it_is_one_zero_extent(void **state)
 	lazymem_backing_unref(backing);
 }
 
+static void nothing_tells_which_zeros_they_are(void **state)
+{
+	struct lazymem_backing *backing;
+	struct lazymem_identity identity;
+
+	(void)state;
+	assert_int_equal(lazymem_zero_create(1000, &backing), 0);
+	assert_int_equal(lazymem_backing_identity(backing, &identity), -ENODATA);
+	lazymem_backing_unref(backing);
+}
+
 static void a_length_of_zero_is_refused(void **state)
 {
 	struct lazymem_backing *backing = NULL;
@@ -53,6 +64,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_deliver_zeros),
 		cmocka_unit_test(all_of_it_is_one_zero_extent),
+		cmocka_unit_test(nothing_tells_which_zeros_they_are),
 		cmocka_unit_test(a_length_of_zero_is_refused),
 	};
 
