@@ -59,10 +59,13 @@ static void members_are_separated(void **state)
 	json_bool(&json, "bool", true);
 	json_rate(&json, "rate", 1.25e6);
 	json_rate(&json, "unknown", -1);
+	json_ratio(&json, "ratio", 0.25);
+	json_ratio(&json, "none", -1);
 	json_close(&json, '}');
 	fclose(json.file);
 	assert_string_equal(text, "{\"empty\":[]\n,\"number\":18446744073709551615,\"bool\":true,"
-				  "\"rate\":1250000.0,\"unknown\":null}\n");
+				  "\"rate\":1250000.0,\"unknown\":null,"
+				  "\"ratio\":0.250000,\"none\":null}\n");
 	free(text);
 }
 

@@ -16,7 +16,7 @@ check() {
 import json, sys
 report = json.load(open(sys.argv[1]))
 repeats, engines = int(sys.argv[2]), sys.argv[3:]
-assert set(report) == {"machine", "calibration", "runs"}
+assert set(report) == {"machine", "calibration", "runs", "summary"}
 runs = report["runs"]
 assert [(r["repeat"], r["engine"]) for r in runs] == \
     [(i + 1, e) for i in range(repeats) for e in engines], "not interleaved"

@@ -114,3 +114,13 @@ void json_rate(struct json *json, const char *key, double value)
 	begin(json, key);
 	fprintf(json->file, "%.1f", value);
 }
+
+void json_ratio(struct json *json, const char *key, double value)
+{
+	if (value < 0) {
+		json_null(json, key);
+		return;
+	}
+	begin(json, key);
+	fprintf(json->file, "%.6f", value);
+}

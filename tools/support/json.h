@@ -25,4 +25,7 @@ void json_null(struct json *json, const char *key);
 /* null when value is below zero: a rate that could not be measured. */
 void json_rate(struct json *json, const char *key, double value);
 
+/* Likewise null below zero, with six decimals. */
+void json_ratio(struct json *json, const char *key, double value);
+
 #endif

@@ -31,16 +31,17 @@ static const char *workload_name(const struct options *options, size_t index)
 
 static char *choose_directory(const struct options *options)
 {
+	const char *image = options->image != NULL ? options->image : options->guest_image;
 	const char *temporary = getenv("TMPDIR");
 	char *copy;
 	char *parent;
 
 	if (options->directory != NULL)
 		return strdup(options->directory);
-	if (options->image == NULL)
+	if (image == NULL)
 		return strdup(temporary != NULL && temporary[0] != '\0' ? temporary
 									: DEFAULT_DIRECTORY);
-	copy = strdup(options->image);
+	copy = strdup(image);
 	parent = copy != NULL ? strdup(dirname(copy)) : NULL;
 	free(copy);
 	return parent;
@@ -50,19 +51,25 @@ static char *choose_directory(const struct options *options)
 static int open_image(struct bench *bench, const struct workload *workload)
 {
 	const struct options *options = bench->options;
+	struct source_file file;
 	int result;
 
 	if (bench->image.fd >= 0 && bench->image.length == workload->memory &&
 	    bench->image.layout == workload->layout)
 		return 0;
 	image_close(&bench->image);
-	if (options->image != NULL)
+	if (options->guest_image != NULL)
+		result = image_open_given(options->guest_image, workload->memory, &bench->image);
+	else if (options->image != NULL)
 		result = image_open(options->image, workload->memory, workload->layout,
 				    &bench->image);
 	else
 		result = image_create(bench->directory, workload->memory, workload->layout,
 				      &bench->image);
-	return result != 0 ? -1 : source_check(&bench->image, options->source);
+	if (result != 0)
+		return -1;
+	file = image_file(&bench->image);
+	return source_check(&file, options->source);
 }
 
 /* Once, on the image of the first workload. */
@@ -84,6 +91,7 @@ static int prepare_engines(struct bench *bench, const struct workload *workload,
 			.image = &bench->image,
 			.directory = bench->directory,
 			.cpus = bench->cpus,
+			.own = {.fd = -1},
 		};
 		if (contexts[i].engine->prepare != NULL &&
 		    contexts[i].engine->prepare(&contexts[i]) != 0)
@@ -176,11 +184,15 @@ static int run_engines(struct bench *bench, const struct workload *workload)
 static int run_workload(struct bench *bench, const char *name)
 {
 	struct workload workload;
+	uint64_t memory = bench->options->memory;
 	int result = -1;
 
-	if (workload_create(name, bench->options->memory, &workload) != 0)
+	if (memory == 0 && bench->options->guest_image != NULL &&
+	    image_measure(bench->options->guest_image, &memory) != 0)
 		return -1;
-	if (open_image(bench, &workload) == 0) {
+	if (workload_create(name, memory, &workload) != 0)
+		return -1;
+	if (open_image(bench, &workload) == 0 && image_fit(&bench->image, &workload) == 0) {
 		calibrate_first(bench);
 		result = run_engines(bench, &workload);
 	}
@@ -259,6 +271,7 @@ int bench(const struct options *options)
 		return EXIT_RUN_FAILED;
 	/* What was measured before a failure is worth keeping. */
 	result = run_workloads(&state);
+	report_summary(&state.report);
 	result |= write_reports(&state);
 	destroy(&state);
 	if (fflush(stdout) != 0) {

@@ -37,7 +37,7 @@ static uint64_t choose_offset(const struct image *image, struct random *random)
 
 	for (int attempt = 0; attempt < 1000; attempt++) {
 		offset = random_below(random, image->length / PAGE_BYTES) * PAGE_BYTES;
-		if (pattern_kind(image->layout, offset) == PATTERN_KIND_DATA)
+		if (image_kind(image, offset) == PATTERN_KIND_DATA)
 			break;
 	}
 	return offset;
@@ -96,7 +96,7 @@ static uint64_t count_stored_bytes(const struct image *image, uint64_t start, ui
 	uint64_t bytes = 0;
 
 	for (uint64_t at = 0; at < length; at += PAGE_BYTES) {
-		if (pattern_kind(image->layout, start + at) != PATTERN_KIND_HOLE)
+		if (image_kind(image, start + at) != PATTERN_KIND_HOLE)
 			bytes += PAGE_BYTES;
 	}
 	return bytes;

@@ -13,16 +13,31 @@ extern const struct engine engine_lazymem;
 extern const struct engine engine_lazymem_direct;
 extern const struct engine engine_lazymem_memfd;
 extern const struct engine engine_lazymem_fill;
+extern const struct engine engine_lazymem_prefetch;
+extern const struct engine engine_lazymem_snapshot;
+extern const struct engine engine_lazymem_verified;
+extern const struct engine engine_lazymem_lz4;
+extern const struct engine engine_lazymem_zstd;
 
 static const struct {
 	const struct engine *engine;
 	bool by_default;
 } engines[] = {
-	{&engine_floor, true},          {&engine_kernel, true},
-	{&engine_eager, true},          {&engine_naive, true},
-	{&engine_mapped, true},         {&engine_reap, true},
-	{&engine_lazymem, true},        {&engine_lazymem_direct, false},
-	{&engine_lazymem_memfd, false}, {&engine_lazymem_fill, true},
+	{&engine_floor, true},
+	{&engine_kernel, true},
+	{&engine_eager, true},
+	{&engine_naive, true},
+	{&engine_mapped, true},
+	{&engine_reap, true},
+	{&engine_lazymem, true},
+	{&engine_lazymem_direct, false},
+	{&engine_lazymem_memfd, false},
+	{&engine_lazymem_fill, true},
+	{&engine_lazymem_prefetch, true},
+	{&engine_lazymem_snapshot, true},
+	{&engine_lazymem_verified, false},
+	{&engine_lazymem_lz4, false},
+	{&engine_lazymem_zstd, false},
 };
 
 #define ENGINE_COUNT (sizeof(engines) / sizeof(engines[0]))

@@ -24,16 +24,24 @@ struct engine_context {
 	const struct image *image; /* NULL only for engines without a source */
 	const char *directory;     /* for files of the engine's own */
 	struct pin_cpus cpus;
-	void *state;           /* the engine's own, from prepare to release */
-	unsigned char *memory; /* set by start: the guest's memory, until stop */
+	struct source_file own; /* a file that prepare makes, and runs read; without one,
+				 * its fd stays below zero */
+	void *state;            /* the engine's own, from prepare to release */
+	unsigned char *memory;  /* set by start: the guest's memory, until stop */
 };
 
-/* What only the engine knows about a run. */
+/* What only the engine knows about a run. All zeros before `stop`, but for
+ * what is the caller's. */
 struct engine_counters {
 	bool faults_known; /* false: the kernel's count of the process is taken */
 	uint64_t faults;
 	bool bytes_known; /* false: what the process had from devices is taken */
 	uint64_t bytes_read;
+	bool faulted_known;     /* does it tell for which pages there were faults? */
+	unsigned char *faulted; /* the caller's: for each page of guest memory, 1 when a fault
+				 * asked for it */
+	uint64_t waited;        /* of the faults: for a page that was being read already */
+	uint64_t late;          /* of the faults: for a page that had come meanwhile */
 };
 
 struct engine {
@@ -47,7 +55,7 @@ struct engine {
 	int (*start)(struct engine_context *context);   /* the clock runs */
 	int (*settle)(struct engine_context *context);  /* wait until everything is filled;
 							 * NULL: not everything ever is */
-	int (*stop)(struct engine_context *context, struct engine_counters *ret_counters);
+	int (*stop)(struct engine_context *context, struct engine_counters *counters);
 	void (*release)(struct engine_context *context); /* may be NULL */
 };
 

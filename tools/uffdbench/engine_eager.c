@@ -55,13 +55,11 @@ static int settle(struct engine_context *context)
 	return 0;
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+static int stop(struct engine_context *context, struct engine_counters *counters)
 {
 	munmap(context->memory, context->workload->memory);
-	*ret_counters = (struct engine_counters){
-		.bytes_known = true,
-		.bytes_read = context->workload->memory,
-	};
+	counters->bytes_known = true;
+	counters->bytes_read = context->workload->memory;
 	return 0;
 }
 

@@ -43,12 +43,14 @@ static int start(struct engine_context *context)
 	return 0;
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+static int stop(struct engine_context *context, struct engine_counters *counters)
 {
 	struct fault_loop *loop = context->state;
 	int result = fault_loop_stop(loop);
 
-	*ret_counters = (struct engine_counters){true, loop->faults, true, 0};
+	counters->faults_known = true;
+	counters->faults = loop->faults;
+	counters->bytes_known = true;
 	return result;
 }
 

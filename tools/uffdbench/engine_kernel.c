@@ -30,10 +30,10 @@ static int start(struct engine_context *context)
 	return 0;
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+static int stop(struct engine_context *context, struct engine_counters *counters)
 {
 	munmap(context->memory, context->workload->memory);
-	*ret_counters = (struct engine_counters){0};
+	(void)counters;
 	return 0;
 }
 

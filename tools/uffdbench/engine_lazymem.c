@@ -1,28 +1,54 @@
 /* SPDX-License-Identifier: MIT
  *
  * lazymem: the library, in some of its modes. Everything that a monitor has to
- * wait for is done while the clock runs: opening the image, mapping, starting
- * the handler, attaching.
+ * wait for is done while the clock runs: opening the image or the snapshot,
+ * loading the trace, mapping, starting the handler, attaching. Snapshots and
+ * traces are made beforehand.
  */
 #include "complain.h"
 #include "engine.h"
+#include "own_file.h"
+#include "scratch.h"
 
 #include <inttypes.h>
 #include <lazymem/file.h>
 #include <lazymem/handler.h>
 #include <lazymem/memory.h>
+#include <lazymem/snapshot.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RETRIES 5
 
+/* Pages outside of the recorded set come with their neighbours. */
+#define SNAPSHOT_FAULT_AROUND (16u * 1024)
+
+enum own {
+	OWN_NOTHING, /* the image is served as it is */
+	OWN_TRACE,   /* likewise, and there is a trace */
+	OWN_SNAPSHOT,
+	OWN_OPTIMIZED, /* a snapshot with a trace */
+};
+
+enum prefetch {
+	PREFETCH_NOTHING,
+	PREFETCH_EVERYTHING,
+	PREFETCH_TRACE,
+};
+
 struct variant {
+	enum own own;
+	enum lazymem_chunk_kind compression; /* of the snapshot */
+	enum prefetch prefetch;
 	unsigned file_flags;
 	bool memfd;
-	bool fill; /* prefetch everything from the start on */
+	size_t fault_around;
 };
 
 struct lazy {
+	struct lazymem_trace *trace;
+	struct lazymem_snapshot *snapshot;
 	struct lazymem_backing *backing;
 	struct lazymem_mapping *mapping;
 	struct lazymem_region *region;
@@ -31,6 +57,31 @@ struct lazy {
 	struct lazymem_attachment *attachment;
 };
 
+static int open_snapshot(const struct engine_context *context, struct lazy *lazy)
+{
+	int error =
+		lazymem_snapshot_open(scratch_path(context->own.fd).text, NULL, &lazy->snapshot);
+
+	if (error == 0)
+		lazy->backing = lazymem_backing_ref(lazymem_snapshot_backing(lazy->snapshot));
+	return error;
+}
+
+static int open_image(const struct engine_context *context, struct lazy *lazy)
+{
+	const struct variant *variant = context->engine->variant;
+	struct lazymem_file_options options = {
+		.size = sizeof(options),
+		.flags = variant->file_flags,
+		.length = context->workload->memory,
+	};
+	int error = lazymem_file_open(context->image->path, &options, &lazy->backing);
+
+	if (error == 0 && variant->own == OWN_TRACE)
+		error = lazymem_trace_load(scratch_path(context->own.fd).text, &lazy->trace);
+	return error;
+}
+
 static int create_mapping(const struct variant *variant, size_t length,
 			  struct lazymem_mapping **ret_mapping)
 {
@@ -38,20 +89,15 @@ static int create_mapping(const struct variant *variant, size_t length,
 			      : lazymem_mapping_create_anonymous(length, NULL, ret_mapping);
 }
 
-static int create_memory(struct engine_context *context, struct lazy *lazy)
+static int create_memory(const struct engine_context *context, struct lazy *lazy)
 {
 	const struct variant *variant = context->engine->variant;
-	uint64_t length = context->workload->memory;
-	struct lazymem_file_options options = {
-		.size = sizeof(options),
-		.flags = variant->file_flags,
-		.length = length,
-	};
 	lazymem_guest_address base = {0};
-	int error = lazymem_file_open(context->image->path, &options, &lazy->backing);
+	int error = variant->own >= OWN_SNAPSHOT ? open_snapshot(context, lazy)
+						 : open_image(context, lazy);
 
 	if (error == 0)
-		error = create_mapping(variant, length, &lazy->mapping);
+		error = create_mapping(variant, context->workload->memory, &lazy->mapping);
 	if (error == 0)
 		error = lazymem_region_create(lazy->mapping, base, lazy->backing, 0, &lazy->region);
 	if (error == 0)
@@ -72,16 +118,30 @@ static enum lazymem_verdict give_up(void *context, const struct lazymem_failure 
 	return LAZYMEM_POISON;
 }
 
+static int prefetch(const struct variant *variant, const struct lazy *lazy)
+{
+	struct lazymem_prefetch options = {.size = sizeof(options)};
+
+	if (variant->prefetch == PREFETCH_NOTHING)
+		return 0;
+	if (variant->prefetch == PREFETCH_TRACE)
+		options.trace = lazy->snapshot != NULL ? lazymem_snapshot_trace(lazy->snapshot)
+						       : lazy->trace;
+	return lazymem_attachment_prefetch(lazy->attachment, &options);
+}
+
 static int attach(struct engine_context *context, struct lazy *lazy)
 {
 	const struct variant *variant = context->engine->variant;
 	struct lazymem_handler_options options = {
 		.size = sizeof(options),
+		.fault_around = variant->fault_around,
 		.cpus = context->cpus.handler >= 0 ? &context->cpus.handler : NULL,
 		.cpu_count = context->cpus.handler >= 0 ? 1 : 0,
 	};
 	struct lazymem_attach_options attach_options = {
 		.size = sizeof(attach_options),
+		.flags = LAZYMEM_ATTACH_RECORD,
 		.on_failure = give_up,
 		.context = (void *)(uintptr_t)context->engine,
 	};
@@ -90,9 +150,7 @@ static int attach(struct engine_context *context, struct lazy *lazy)
 	if (error == 0)
 		error = lazymem_handler_attach(lazy->handler, lazy->memory, &attach_options,
 					       &lazy->attachment);
-	if (error == 0 && variant->fill)
-		error = lazymem_attachment_prefetch(lazy->attachment, NULL);
-	return error;
+	return error == 0 ? prefetch(variant, lazy) : error;
 }
 
 /* Let go of whatever there is of it. */
@@ -108,6 +166,8 @@ static int drop(struct lazy *lazy)
 	lazymem_region_unref(lazy->region);
 	lazymem_mapping_unref(lazy->mapping);
 	lazymem_backing_unref(lazy->backing);
+	lazymem_snapshot_unref(lazy->snapshot);
+	lazymem_trace_destroy(lazy->trace);
 	*lazy = (struct lazy){0};
 	return error;
 }
@@ -120,11 +180,18 @@ static int failed(const struct engine_context *context)
 
 static int prepare(struct engine_context *context)
 {
+	const struct variant *variant = context->engine->variant;
+
 	context->state = calloc(1, sizeof(struct lazy));
-	if (context->state != NULL)
+	if (context->state == NULL) {
+		complain("no memory for engine %s", context->engine->name);
+		return -1;
+	}
+	if (variant->own == OWN_NOTHING)
 		return 0;
-	complain("no memory for engine %s", context->engine->name);
-	return -1;
+	if (variant->own == OWN_TRACE)
+		return own_file_trace(context);
+	return own_file_snapshot(context, variant->compression, variant->own == OWN_OPTIMIZED);
 }
 
 static int start(struct engine_context *context)
@@ -150,23 +217,56 @@ static int settle(struct engine_context *context)
 	return lazymem_attachment_wait(lazy->attachment, UINT64_MAX) == 0 ? 0 : failed(context);
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+/* Mark the pages that faults asked for. */
+static int mark_faulted(const struct lazy *lazy, unsigned char *faulted)
 {
-	struct lazy *lazy = context->state;
+	struct lazymem_trace *trace;
+	int error = lazymem_attachment_trace(lazy->attachment, &trace);
+
+	if (error != 0)
+		return error;
+	for (size_t i = 0; i < lazymem_trace_count(trace); i++) {
+		struct lazymem_guest_range range = lazymem_trace_range(trace, i);
+
+		memset(faulted + range.start.value / PAGE_BYTES, 1, range.length / PAGE_BYTES);
+	}
+	lazymem_trace_destroy(trace);
+	return 0;
+}
+
+static int count(const struct lazy *lazy, struct engine_counters *counters)
+{
 	struct lazymem_statistics statistics = {.size = sizeof(statistics)};
 	int error = lazymem_attachment_statistics(lazy->attachment, &statistics);
 
+	if (error == 0)
+		error = mark_faulted(lazy, counters->faulted);
 	if (error != 0)
-		failed(context);
-	*ret_counters =
-		(struct engine_counters){true, statistics.faults, true, statistics.bytes_read};
+		return error;
+	counters->faults_known = true;
+	counters->faults = statistics.faults;
+	counters->bytes_known = true;
+	counters->bytes_read = statistics.bytes_read;
+	counters->faulted_known = true;
+	counters->waited = statistics.coalesced;
+	counters->late = statistics.already_present;
+	return 0;
+}
+
+static int stop(struct engine_context *context, struct engine_counters *counters)
+{
+	struct lazy *lazy = context->state;
+	int result = count(lazy, counters) == 0 ? 0 : failed(context);
+
 	if (drop(lazy) != 0)
-		error = failed(context);
-	return error == 0 ? 0 : -1;
+		result = failed(context);
+	return result;
 }
 
 static void release(struct engine_context *context)
 {
+	if (context->own.fd >= 0)
+		close(context->own.fd);
 	free(context->state);
 }
 
@@ -174,36 +274,68 @@ static void release(struct engine_context *context)
 	.needs_userfaultfd = true, .has_source = true, .prepare = prepare, .start = start,         \
 	.stop = stop, .release = release
 
-static const struct variant demand = {0};
-static const struct variant direct = {.file_flags = LAZYMEM_FILE_DIRECT};
-static const struct variant memfd = {.memfd = true};
-static const struct variant fill = {.fill = true};
-
 const struct engine engine_lazymem = {
 	.name = "lazymem",
 	.summary = "the library: anonymous memory, buffered file, on demand only",
-	.variant = &demand,
+	.variant = &(const struct variant){0},
 	OPERATIONS,
 };
 
 const struct engine engine_lazymem_direct = {
 	.name = "lazymem-direct",
 	.summary = "the same with O_DIRECT",
-	.variant = &direct,
+	.variant = &(const struct variant){.file_flags = LAZYMEM_FILE_DIRECT},
 	OPERATIONS,
 };
 
 const struct engine engine_lazymem_memfd = {
 	.name = "lazymem-memfd",
 	.summary = "the same in a memfd",
-	.variant = &memfd,
+	.variant = &(const struct variant){.memfd = true},
 	OPERATIONS,
 };
 
 const struct engine engine_lazymem_fill = {
 	.name = "lazymem-fill",
 	.summary = "lazymem and a prefetch of everything from the start on",
-	.variant = &fill,
+	.variant = &(const struct variant){.prefetch = PREFETCH_EVERYTHING},
 	.settle = settle,
+	OPERATIONS,
+};
+
+const struct engine engine_lazymem_prefetch = {
+	.name = "lazymem-prefetch",
+	.summary = "lazymem and a prefetch of the recorded set from the start on",
+	.variant = &(const struct variant){.own = OWN_TRACE, .prefetch = PREFETCH_TRACE},
+	OPERATIONS,
+};
+
+const struct engine engine_lazymem_snapshot = {
+	.name = "lazymem-snapshot",
+	.summary = "the same out of a snapshot that has the recorded set first",
+	.variant = &(const struct variant){.own = OWN_OPTIMIZED,
+					   .prefetch = PREFETCH_TRACE,
+					   .fault_around = SNAPSHOT_FAULT_AROUND},
+	OPERATIONS,
+};
+
+const struct engine engine_lazymem_verified = {
+	.name = "lazymem-verified",
+	.summary = "lazymem out of a snapshot: each page with its checksum",
+	.variant = &(const struct variant){.own = OWN_SNAPSHOT},
+	OPERATIONS,
+};
+
+const struct engine engine_lazymem_lz4 = {
+	.name = "lazymem-lz4",
+	.summary = "lazymem out of a snapshot that is compressed by LZ4",
+	.variant = &(const struct variant){.own = OWN_SNAPSHOT, .compression = LAZYMEM_CHUNK_LZ4},
+	OPERATIONS,
+};
+
+const struct engine engine_lazymem_zstd = {
+	.name = "lazymem-zstd",
+	.summary = "lazymem out of a snapshot that is compressed by zstd",
+	.variant = &(const struct variant){.own = OWN_SNAPSHOT, .compression = LAZYMEM_CHUNK_ZSTD},
 	OPERATIONS,
 };

@@ -70,14 +70,14 @@ static int start(struct engine_context *context)
 	return 0;
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+static int stop(struct engine_context *context, struct engine_counters *counters)
 {
 	struct mapped *mapped = context->state;
 	int result = fault_loop_stop(&mapped->loop);
 
 	munmap(mapped->image, context->workload->memory);
-	*ret_counters =
-		(struct engine_counters){.faults_known = true, .faults = mapped->loop.faults};
+	counters->faults_known = true;
+	counters->faults = mapped->loop.faults;
 	return result;
 }
 

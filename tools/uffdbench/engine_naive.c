@@ -55,11 +55,11 @@ static int start(struct engine_context *context)
 	return page_source_start(&naive->source, &naive->loop, context);
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+static int stop(struct engine_context *context, struct engine_counters *counters)
 {
 	struct naive *naive = context->state;
 
-	return page_source_stop(&naive->source, &naive->loop, ret_counters);
+	return page_source_stop(&naive->source, &naive->loop, counters);
 }
 
 const struct engine engine_naive = {

@@ -12,10 +12,10 @@
 #include "complain.h"
 #include "page_source.h"
 #include "raw_userfaultfd.h"
+#include "scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,7 +24,7 @@
 struct reap {
 	struct fault_loop loop;
 	const struct workload *workload;
-	int recorded_fd; /* of the compact file */
+	int recorded_fd; /* of the compact file: context->own */
 	unsigned char *recorded;
 	size_t recorded_length;
 	struct page_source source; /* of what is not recorded */
@@ -32,12 +32,9 @@ struct reap {
 
 static int read_recorded(struct reap *reap)
 {
-	char path[64];
 	size_t at = 0;
-	int fd;
+	int fd = open(scratch_path(reap->recorded_fd).text, O_RDONLY | O_DIRECT | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", reap->recorded_fd);
-	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	while (at < reap->recorded_length) {
@@ -75,20 +72,21 @@ static int serve(struct fault_loop *loop, size_t offset)
 	return page_source_serve(&reap->source, loop, offset);
 }
 
-static int write_recorded(const struct reap *reap, const char *directory)
+static int write_recorded(const struct reap *reap, const struct image *image, const char *directory)
 {
 	size_t at = 0;
 
-	for (size_t i = 0; i < reap->workload->recorded_count; i++, at += PAGE_BYTES)
-		pattern_fill(reap->workload->layout, reap->workload->recorded[i],
-			     (uint64_t *)(reap->recorded + at));
+	for (size_t i = 0; i < reap->workload->recorded_count; i++, at += PAGE_BYTES) {
+		if (image_page(image, reap->workload->recorded[i],
+			       (uint64_t *)(reap->recorded + at)) != 0)
+			return -1;
+	}
 	if (write_all(reap->recorded_fd, reap->recorded, reap->recorded_length, 0, directory) != 0)
 		return -1;
 	if (fsync(reap->recorded_fd) != 0) {
 		complain("cannot write to %s: %s", directory, strerror(errno));
 		return -1;
 	}
-	posix_fadvise(reap->recorded_fd, 0, 0, POSIX_FADV_DONTNEED);
 	return 0;
 }
 
@@ -151,8 +149,10 @@ static int prepare(struct engine_context *context)
 	};
 	reap->recorded_fd = scratch_open(context->directory);
 	if (reap->recorded_fd < 0 || allocate(reap) != 0 ||
-	    write_recorded(reap, context->directory) != 0)
+	    write_recorded(reap, context->image, context->directory) != 0)
 		return -1;
+	context->own =
+		(struct source_file){reap->recorded_fd, context->directory, reap->recorded_length};
 	return check_direct(reap, context->directory);
 }
 
@@ -163,11 +163,11 @@ static int start(struct engine_context *context)
 	return page_source_start(&reap->source, &reap->loop, context);
 }
 
-static int stop(struct engine_context *context, struct engine_counters *ret_counters)
+static int stop(struct engine_context *context, struct engine_counters *counters)
 {
 	struct reap *reap = context->state;
 
-	return page_source_stop(&reap->source, &reap->loop, ret_counters);
+	return page_source_stop(&reap->source, &reap->loop, counters);
 }
 
 const struct engine engine_reap = {

@@ -7,7 +7,8 @@
 static const char head[] =
 	"usage: uffdbench [--memory SIZE] [--workload NAME] [--source cached|cold] [--threads N]\n"
 	"                 [--pin same|other|none] [--write] [--repeat N] [--json FILE]\n"
-	"                 [--plot DIR] [--directory DIR] [--image FILE] [ENGINE...]\n"
+	"                 [--plot DIR] [--directory DIR]\n"
+	"                 [--image FILE | --guest-image FILE] [ENGINE...]\n"
 	"       uffdbench --make-image FILE [--memory SIZE] [--workload NAME]\n"
 	"\n"
 	"Measure ways to fill guest memory when it is first touched, side by side.\n"
@@ -30,6 +31,8 @@ static const char tail[] =
 	"  --directory DIR     where the image is made (default: TMPDIR or /var/tmp; with\n"
 	"                      --image: beside it)\n"
 	"  --image FILE        use this image, made by --make-image for the same workload\n"
+	"  --guest-image FILE  use this raw image of a real guest's memory; pages that are zeros\n"
+	"                      are not touched\n"
 	"  --make-image FILE   make an image, keep it, and do nothing else\n"
 	"  --help, --version\n"
 	"\n"
@@ -43,6 +46,6 @@ void options_help(void)
 		printf("%s %s", i == 5 ? "\n                     " : "", functions_name(i));
 	printf("\n%s\nEngines (* by default):\n", tail);
 	for (size_t i = 0; engine_at(i) != NULL; i++)
-		printf("%s %-15s %s\n", engine_is_default(engine_at(i)) ? "*" : " ",
+		printf("%s %-16s %s\n", engine_is_default(engine_at(i)) ? "*" : " ",
 		       engine_at(i)->name, engine_at(i)->summary);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "image.h"
 #include "complain.h"
+#include "interrupt.h"
 #include "progress.h"
+#include "scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,51 +18,6 @@
 /* How many pages of a given file are compared before it is trusted to be an
  * image for the layout. */
 #define SAMPLED_PAGES 256u
-
-static volatile sig_atomic_t caught_signal;
-
-int write_all(int fd, const void *bytes, uint64_t length, uint64_t offset, const char *name)
-{
-	const unsigned char *next = bytes;
-
-	while (length > 0) {
-		ssize_t count = pwrite(fd, next, length, (off_t)offset);
-
-		if (count < 0 && errno == EINTR && caught_signal == 0)
-			continue;
-		if (count < 0) {
-			complain("cannot write to %s: %s", name, strerror(errno));
-			return -1;
-		}
-		next += count;
-		offset += (uint64_t)count;
-		length -= (uint64_t)count;
-	}
-	return 0;
-}
-
-int scratch_open(const char *directory)
-{
-	char *path;
-	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0)
-		return fd;
-	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
-		complain("cannot make a file in %s: %s", directory, strerror(errno));
-		return -1;
-	}
-	/* A file system that knows no nameless files. */
-	if (asprintf(&path, "%s/uffdbench.XXXXXX", directory) < 0)
-		return -1;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		complain("cannot make a file in %s: %s", directory, strerror(errno));
-	else
-		unlink(path);
-	free(path);
-	return fd;
-}
 
 /* Write the data and the written zeros of one chunk, and leave its holes. */
 static int write_chunk(int fd, enum pattern_layout layout, uint64_t start, uint64_t length,
@@ -83,7 +39,7 @@ static int write_chunk(int fd, enum pattern_layout layout, uint64_t start, uint6
 static int write_chunks(int fd, uint64_t length, enum pattern_layout layout, unsigned char *buffer,
 			const char *name)
 {
-	for (uint64_t start = 0; start < length && caught_signal == 0; start += CHUNK_BYTES) {
+	for (uint64_t start = 0; start < length && !interrupt_came(); start += CHUNK_BYTES) {
 		uint64_t left = length - start;
 
 		progress_show("making the image: %llu %%",
@@ -108,7 +64,7 @@ static int write_image(int fd, uint64_t length, enum pattern_layout layout, cons
 	result = write_chunks(fd, length, layout, buffer, name);
 	free(buffer);
 	progress_clear();
-	if (result == 0 && caught_signal == 0 &&
+	if (result == 0 && !interrupt_came() &&
 	    (ftruncate(fd, (off_t)length) != 0 || fsync(fd) != 0)) {
 		complain("cannot write to %s: %s", name, strerror(errno));
 		result = -1;
@@ -124,8 +80,7 @@ int image_create(const char *directory, uint64_t length, enum pattern_layout lay
 	image.fd = scratch_open(directory);
 	if (image.fd < 0)
 		return -1;
-	if (asprintf(&image.path, "/proc/self/fd/%d", image.fd) < 0)
-		image.path = NULL;
+	image.path = strdup(scratch_path(image.fd).text);
 	if (image.path == NULL || write_image(image.fd, length, layout, directory) != 0) {
 		image_close(&image);
 		return -1;
@@ -185,22 +140,56 @@ static int check_pages(const struct image *image)
 	return 0;
 }
 
-int image_open(const char *path, uint64_t length, enum pattern_layout layout,
-	       struct image *ret_image)
+static int open_file(const char *path, struct image *image)
 {
-	struct image image = {.name = path, .length = length, .layout = layout};
-
-	image.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (image.fd < 0) {
+	image->name = path;
+	image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (image->fd < 0) {
 		complain("image %s: %s", path, strerror(errno));
 		return -1;
 	}
-	image.path = strdup(path);
-	if (image.path == NULL || check_file(&image) != 0 || check_pages(&image) != 0) {
+	image->path = strdup(path);
+	if (image->path != NULL && check_file(image) == 0)
+		return 0;
+	image_close(image);
+	return -1;
+}
+
+int image_open(const char *path, uint64_t length, enum pattern_layout layout,
+	       struct image *ret_image)
+{
+	struct image image = {.length = length, .layout = layout};
+
+	if (open_file(path, &image) != 0)
+		return -1;
+	if (check_pages(&image) != 0) {
 		image_close(&image);
 		return -1;
 	}
 	*ret_image = image;
+	return 0;
+}
+
+int image_open_given(const char *path, uint64_t length, struct image *ret_image)
+{
+	struct image image = {.length = length, .given = true};
+
+	if (open_file(path, &image) != 0)
+		return -1;
+	*ret_image = image;
+	return 0;
+}
+
+int image_measure(const char *path, uint64_t *ret_length)
+{
+	struct image image = {.length = PAGE_BYTES};
+	off_t end;
+
+	if (open_file(path, &image) != 0)
+		return -1;
+	end = lseek(image.fd, 0, SEEK_END);
+	image_close(&image);
+	*ret_length = (uint64_t)end / PAGE_BYTES * PAGE_BYTES;
 	return 0;
 }
 
@@ -213,22 +202,13 @@ void image_close(struct image *image)
 	image->path = NULL;
 }
 
-static void catch_signal(int number)
+struct source_file image_file(const struct image *image)
 {
-	caught_signal = number;
-}
-
-/* Remove what was made before the signal ends this process as it would have
- * without us. */
-static void die_of(int number)
-{
-	signal(number, SIG_DFL);
-	raise(number);
+	return (struct source_file){image->fd, image->name, image->length};
 }
 
 int image_make(const char *path, uint64_t length, enum pattern_layout layout)
 {
-	struct sigaction action = {.sa_handler = catch_signal};
 	int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
 	int result;
 
@@ -236,16 +216,14 @@ int image_make(const char *path, uint64_t length, enum pattern_layout layout)
 		complain("cannot make image %s: %s", path, strerror(errno));
 		return -1;
 	}
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	interrupt_begin();
 	result = write_image(fd, length, layout, path);
 	if (close(fd) != 0 && result == 0) {
 		complain("cannot write to %s: %s", path, strerror(errno));
 		result = -1;
 	}
-	if (result != 0 || caught_signal != 0)
+	if (result != 0 || interrupt_came())
 		unlink(path);
-	if (caught_signal != 0)
-		die_of(caught_signal);
+	interrupt_end();
 	return result;
 }

@@ -26,6 +26,7 @@ enum {
 	OPTION_PLOT,
 	OPTION_DIRECTORY,
 	OPTION_IMAGE,
+	OPTION_GUEST_IMAGE,
 	OPTION_MAKE_IMAGE,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -43,6 +44,7 @@ static const struct option long_options[] = {
 	{"plot", required_argument, NULL, OPTION_PLOT},
 	{"directory", required_argument, NULL, OPTION_DIRECTORY},
 	{"image", required_argument, NULL, OPTION_IMAGE},
+	{"guest-image", required_argument, NULL, OPTION_GUEST_IMAGE},
 	{"make-image", required_argument, NULL, OPTION_MAKE_IMAGE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -147,6 +149,9 @@ static bool take(struct options *options, int option, const char *value)
 	case OPTION_IMAGE:
 		options->image = parse_path("image", value);
 		return true;
+	case OPTION_GUEST_IMAGE:
+		options->guest_image = parse_path("guest-image", value);
+		return true;
 	case OPTION_MAKE_IMAGE:
 		options->make_image = parse_path("make-image", value);
 		return true;
@@ -194,6 +199,10 @@ static void check_combination(const struct options *options)
 {
 	if (options->make_image != NULL && options->image != NULL)
 		REFUSE("--make-image and --image exclude each other");
+	if (options->guest_image != NULL && options->image != NULL)
+		REFUSE("--guest-image and --image exclude each other");
+	if (options->guest_image != NULL && options->make_image != NULL)
+		REFUSE("--guest-image and --make-image exclude each other");
 }
 
 void options_parse(int argc, char **argv, struct options *ret_options)

@@ -24,9 +24,10 @@ struct options {
 	unsigned repeat;
 	const char *json;
 	const char *plot;
-	const char *directory;  /* NULL: see options_directory */
-	const char *image;      /* an existing one; NULL: make one */
-	const char *make_image; /* make this one and do nothing else */
+	const char *directory;   /* NULL: see options_directory */
+	const char *image;       /* an existing one; NULL: make one */
+	const char *guest_image; /* a real one; NULL: none */
+	const char *make_image;  /* make this one and do nothing else */
 	const struct engine *engines[OPTIONS_ENGINES_MAX];
 	unsigned engine_count;
 };

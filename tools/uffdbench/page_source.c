@@ -47,12 +47,15 @@ int page_source_start(struct page_source *source, struct fault_loop *loop,
 }
 
 int page_source_stop(struct page_source *source, struct fault_loop *loop,
-		     struct engine_counters *ret_counters)
+		     struct engine_counters *counters)
 {
 	int result = fault_loop_stop(loop);
 
 	close(source->fd);
-	*ret_counters = (struct engine_counters){true, loop->faults, true, source->bytes_read};
+	counters->faults_known = true;
+	counters->faults = loop->faults;
+	counters->bytes_known = true;
+	counters->bytes_read = source->bytes_read;
 	return result;
 }
 

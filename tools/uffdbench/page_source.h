@@ -25,7 +25,7 @@ void page_source_destroy(struct page_source *source);
 int page_source_start(struct page_source *source, struct fault_loop *loop,
 		      struct engine_context *context);
 int page_source_stop(struct page_source *source, struct fault_loop *loop,
-		     struct engine_counters *ret_counters);
+		     struct engine_counters *counters);
 
 /* Read the page at `offset` and install it. 0 or a negative errno value. */
 int page_source_serve(struct page_source *source, struct fault_loop *loop, size_t offset);

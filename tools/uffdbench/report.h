@@ -27,6 +27,9 @@ void report_calibration(const struct calibration *calibration);
 /* Print the runs from `first` on, all of one workload: medians over repeats. */
 void report_table(const struct report *report, size_t first);
 
+/* Print what all workloads come to together, when there are several. */
+void report_summary(const struct report *report);
+
 /* Write JSON to the file at `path`. 0, or -1 after a message. */
 int report_json(const struct report *report, const char *path);
 

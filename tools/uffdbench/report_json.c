@@ -3,6 +3,7 @@
 #include "json.h"
 #include "machine.h"
 #include "report.h"
+#include "summary.h"
 #include "writable.h"
 
 #include <errno.h>
@@ -52,6 +53,25 @@ static void put_setting(struct json *json, const struct options *options, const 
 	json_number(json, "pages", run->pages);
 }
 
+/* null, where the engine does not tell. */
+static void put_known(struct json *json, const char *key, bool known, uint64_t value)
+{
+	if (known)
+		json_number(json, key, value);
+	else
+		json_null(json, key);
+}
+
+static void put_demand(struct json *json, const struct demand *demand)
+{
+	put_known(json, "recorded_faults", demand->known, demand->recorded_faults);
+	put_known(json, "waited_faults", demand->known, demand->waited);
+	put_known(json, "late_faults", demand->known, demand->late);
+	put_known(json, "demand_p50_ns", demand->known, demand->latency.p50_ns);
+	put_known(json, "demand_p99_ns", demand->known, demand->latency.p99_ns);
+	put_known(json, "demand_max_ns", demand->known, demand->latency.max_ns);
+}
+
 static void put_result(struct json *json, const struct run *run)
 {
 	json_number(json, "faults", run->faults);
@@ -73,9 +93,31 @@ static void put_result(struct json *json, const struct run *run)
 	json_number(json, "context_switches", run->context_switches);
 	json_number(json, "mismatches", run->mismatches);
 	json_number(json, "resident_before", run->resident_before);
+	json_number(json, "source_pages", run->source_pages);
+	json_number(json, "recorded_pages", run->recorded_pages);
+	put_demand(json, &run->demand);
 	json_bool(json, "compared", run->engine->has_source);
 	json_bool(json, "proved", run->proved);
 	json_bool(json, "failed", run->failed);
+}
+
+static void put_summary(struct json *json, const struct report *report)
+{
+	json_open(json, "summary", '[');
+	for (unsigned i = 0; i < report->options->engine_count && summary_is_wanted(report); i++) {
+		const struct engine *engine = report->options->engines[i];
+		struct summary summary = summary_of(report, engine);
+
+		json_open(json, NULL, '{');
+		json_string(json, "engine", engine->name);
+		json_ratio(json, "wall_to_kernel", summary.wall_to_kernel);
+		json_ratio(json, "wall_to_reap", summary.wall_to_reap);
+		json_ratio(json, "first_to_reap", summary.first_to_reap);
+		json_ratio(json, "recorded_faults_share", summary.recorded_faults);
+		json_ratio(json, "demand_p99_to_verified", summary.demand_p99_to_verified);
+		json_close(json, '}');
+	}
+	json_close(json, ']');
 }
 
 static void put_report(struct json *json, const struct report *report)
@@ -91,6 +133,7 @@ static void put_report(struct json *json, const struct report *report)
 		json_close(json, '}');
 	}
 	json_close(json, ']');
+	put_summary(json, report);
 	json_close(json, '}');
 }
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "format.h"
 #include "report.h"
+#include "summary.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_WIDTH 14
+#define NAME_WIDTH 17
 #define WIDTH 9
 #define WIDE 11
+#define WIDEST 14
 
 static void put_rate(const char *name, double bytes_per_second)
 {
@@ -103,6 +105,38 @@ static void put_costs(const struct row *row)
 		format_put((struct cell){"-"}, WIDTH);
 }
 
+static struct cell format_share(double share)
+{
+	struct cell cell = {"-"};
+
+	if (share >= 0)
+		snprintf(cell.text, sizeof(cell.text), "%.1f %%", share * 100);
+	return cell;
+}
+
+/* Does the engine tell what was left to demand, in the runs from `first` on? */
+static bool tells_demand(const struct report *report, const struct engine *engine, size_t first)
+{
+	for (size_t i = first; i < report->run_count; i++) {
+		if (report->runs[i].engine == engine && report->runs[i].demand.known)
+			return true;
+	}
+	return false;
+}
+
+static void put_demand(const struct row *row)
+{
+	printf("%-*s", NAME_WIDTH, row->engine->name);
+	format_put(format_share(MEDIAN(row, demand.recorded_faults) / MEDIAN(row, recorded_pages)),
+		   WIDTH);
+	format_put(format_count(MEDIAN(row, demand.waited)), WIDTH);
+	format_put(format_count(MEDIAN(row, demand.late)), WIDTH);
+	format_put(format_ns(MEDIAN(row, demand.latency.p50_ns)), WIDTH);
+	format_put(format_ns(MEDIAN(row, demand.latency.p99_ns)), WIDTH);
+	format_put(format_ns(MEDIAN(row, demand.latency.max_ns)), WIDTH);
+	putchar('\n');
+}
+
 /* What went wrong in the runs of this row, at its end. */
 static void put_verdict(const struct row *row, size_t first)
 {
@@ -130,14 +164,24 @@ static void put_verdict(const struct row *row, size_t first)
 	putchar('\n');
 }
 
-static void put_heads(const char *const *heads)
+/* A head is as wide as its column. */
+static int width_of(const char *head)
 {
-	printf("%-*s", NAME_WIDTH, "engine");
+	size_t length = strlen(head);
+
+	if (length < WIDTH)
+		return WIDTH;
+	return length < WIDE ? WIDE : WIDEST;
+}
+
+static void put_heads(const char *name, const char *const *heads)
+{
+	printf("%-*s", NAME_WIDTH, name);
 	for (; *heads != NULL; heads++) {
 		struct cell cell;
 
 		snprintf(cell.text, sizeof(cell.text), "%s", *heads);
-		format_put(cell, strlen(*heads) >= WIDTH ? WIDE : WIDTH);
+		format_put(cell, width_of(*heads));
 	}
 }
 
@@ -151,6 +195,59 @@ static void put_title(const struct report *report, const struct run *run)
 	       options->threads == 1 ? "" : "s", pin_name(options->pin), options->repeat);
 }
 
+/* What was left to demand, of the engines that tell. */
+static void put_demands(const struct report *report, size_t first)
+{
+	static const char *const heads[] = {"recorded", "waited", "late", "p50",
+					    "p99",      "max",    NULL};
+	struct row row = {.report = report, .workload = report->runs[first].workload};
+	bool begun = false;
+
+	for (unsigned i = 0; i < report->options->engine_count; i++) {
+		row.engine = report->options->engines[i];
+		if (!tells_demand(report, row.engine, first))
+			continue;
+		if (!begun) {
+			putchar('\n');
+			put_heads("on demand", heads);
+			putchar('\n');
+		}
+		begun = true;
+		put_demand(&row);
+	}
+}
+
+static struct cell format_mean(double ratio)
+{
+	struct cell cell = {"-"};
+
+	return ratio > 0 ? format_ratio(ratio, 1) : cell;
+}
+
+void report_summary(const struct report *report)
+{
+	static const char *const heads[] = {"wall/kern", "wall/reap",    "first/reap",
+					    "recorded",  "p99/verified", NULL};
+
+	if (!summary_is_wanted(report))
+		return;
+	puts("\nall workloads: geometric means");
+	put_heads("engine", heads);
+	putchar('\n');
+	for (unsigned i = 0; i < report->options->engine_count; i++) {
+		const struct engine *engine = report->options->engines[i];
+		struct summary summary = summary_of(report, engine);
+
+		printf("%-*s", NAME_WIDTH, engine->name);
+		format_put(format_mean(summary.wall_to_kernel), WIDE);
+		format_put(format_mean(summary.wall_to_reap), WIDE);
+		format_put(format_mean(summary.first_to_reap), WIDE);
+		format_put(format_share(summary.recorded_faults), WIDTH);
+		format_put(format_mean(summary.demand_p99_to_verified), WIDEST);
+		putchar('\n');
+	}
+}
+
 void report_table(const struct report *report, size_t first)
 {
 	static const char *const times[] = {"first",     "wall",      "p50",       "p90",
@@ -162,18 +259,19 @@ void report_table(const struct report *report, size_t first)
 	struct row row = {.report = report, .workload = report->runs[first].workload};
 
 	put_title(report, &report->runs[first]);
-	put_heads(times);
+	put_heads("engine", times);
 	putchar('\n');
 	for (unsigned i = 0; i < options->engine_count; i++) {
 		row.engine = options->engines[i];
 		put_times(&row);
 	}
 	putchar('\n');
-	put_heads(costs);
+	put_heads("engine", costs);
 	puts("  pages");
 	for (unsigned i = 0; i < options->engine_count; i++) {
 		row.engine = options->engines[i];
 		put_costs(&row);
 		put_verdict(&row, first);
 	}
+	put_demands(report, first);
 }

@@ -16,6 +16,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -74,19 +75,40 @@ static void touch_ballast(size_t length)
 	munmap(ballast, length);
 }
 
+/* Add what is there of one file. */
+static int prove_file(const struct source_file *file, enum source source, struct run *run)
+{
+	uint64_t resident;
+	bool proved;
+
+	if (source_prove(file, source, &resident, &proved) != 0)
+		return -1;
+	run->resident_before += resident;
+	run->source_pages += source_pages(file);
+	run->proved &= proved;
+	return 0;
+}
+
+/* The image, and the engine's own file. */
 static int bring_source(const struct engine_context *context, enum source source, struct run *run)
 {
+	const struct source_file files[] = {image_file(context->image), context->own};
+	size_t count = context->own.fd >= 0 ? 2 : 1;
+
+	for (size_t i = 0; i < count; i++) {
+		if (source_bring(&files[i], source) != 0)
+			return -1;
+	}
 	run->proved = true;
-	if (!context->engine->has_source)
-		return 0;
-	if (source_bring(context->image, source) != 0 ||
-	    source_prove(context->image, source, &run->resident_before, &run->proved) != 0)
-		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (prove_file(&files[i], source, run) != 0)
+			return -1;
+	}
 	if (!run->proved)
 		complain("engine %s, run %u: the source is not %s: %" PRIu64 " of %" PRIu64
 			 " pages are in the page cache",
 			 run->engine->name, run->repeat, source_name(source), run->resident_before,
-			 context->image->length / PAGE_BYTES);
+			 run->source_pages);
 	return 0;
 }
 
@@ -119,9 +141,10 @@ static void fill_in(struct run *run, const struct usage *before, const struct us
 	run->bytes_read = counters->bytes_known ? counters->bytes_read : run->device_bytes;
 }
 
-static void measure_with(struct engine_context *context, struct toucher *toucher, struct run *run)
+static void measure_with(struct engine_context *context, struct toucher *toucher,
+			 unsigned char *faulted, struct run *run)
 {
-	struct engine_counters counters;
+	struct engine_counters counters = {.faulted = faulted};
 	struct usage before = read_usage();
 	struct usage after;
 
@@ -134,6 +157,7 @@ static void measure_with(struct engine_context *context, struct toucher *toucher
 	if (context->engine->stop(context, &counters) != 0)
 		run->failed = true;
 	fill_in(run, &before, &after, &counters);
+	run->demand = demand_measure(context->workload, toucher, &counters);
 	if (run->mismatches != 0)
 		complain("engine %s, run %u: %" PRIu64 " of %" PRIu64
 			 " pages are not as in the image",
@@ -147,18 +171,21 @@ static void measure_pinned(struct engine_context *context, const struct run_sett
 		.workload = context->workload,
 		.threads = settings->threads,
 		.write = settings->write,
-		.compare = context->engine->has_source,
+		.image = context->engine->has_source ? context->image : NULL,
 		.cpu = settings->toucher_cpu,
 		.samples = samples,
 	};
-	struct toucher *toucher;
+	unsigned char *faulted = calloc(context->workload->memory / PAGE_BYTES, 1);
+	struct toucher *toucher = NULL;
 
-	if (toucher_create(&plan, &toucher) != 0) {
+	if (faulted == NULL)
+		complain("no memory to count the faults of %s", run->workload);
+	if (faulted != NULL && toucher_create(&plan, &toucher) == 0)
+		measure_with(context, toucher, faulted, run);
+	else
 		run->failed = true;
-		return;
-	}
-	measure_with(context, toucher, run);
 	toucher_destroy(toucher);
+	free(faulted);
 	if (!run->failed)
 		run->latency = samples_summarize(samples, context->workload->touch_count);
 }
@@ -173,10 +200,12 @@ void run_measure(struct engine_context *context, const struct run_settings *sett
 		.memory = context->workload->memory,
 		.repeat = repeat,
 		.pages = context->workload->touch_count,
+		.recorded_pages = context->workload->recorded_count,
+		.proved = true,
 	};
 
 	touch_ballast(context->workload->memory);
-	if (bring_source(context, settings->source, &run) != 0) {
+	if (context->engine->has_source && bring_source(context, settings->source, &run) != 0) {
 		run.failed = true;
 	} else {
 		pin_enter(settings->toucher_cpu, &before);

@@ -5,6 +5,7 @@
 #ifndef UFFDBENCH_RUN_H
 #define UFFDBENCH_RUN_H
 
+#include "demand.h"
 #include "engine.h"
 #include "samples.h"
 #include "source.h"
@@ -24,11 +25,13 @@ struct run {
 	const struct engine *engine;
 	const char *workload;
 	uint64_t memory;
-	unsigned repeat; /* from 1 on */
-	bool failed;     /* the engine gave up; the numbers below mean nothing */
-	bool proved;     /* the source was as it should be, or there is none */
+	unsigned repeat;       /* from 1 on */
+	bool failed;           /* the engine gave up; the numbers below mean nothing */
+	bool proved;           /* the source was as it should be, or there is none */
+	uint64_t source_pages; /* of the image and the engine's own file */
 	uint64_t resident_before;
 	uint64_t pages;
+	uint64_t recorded_pages;
 	uint64_t faults;
 	uint64_t first_ns;
 	uint64_t wall_ns;
@@ -39,6 +42,7 @@ struct run {
 	uint64_t device_bytes;
 	uint64_t context_switches;
 	uint64_t mismatches;
+	struct demand demand;
 };
 
 /* Measure. `samples` has room for every touch of the workload and is sorted

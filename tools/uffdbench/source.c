@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The proof is mincore(2) over a shared mapping of the image. The kernel tells
+ * The proof is mincore(2) over a shared mapping of the file. The kernel tells
  * the truth only to whoever owns the file or may write to it; to anybody else
  * every page seems to be there.
  */
 #include "source.h"
 #include "complain.h"
+#include "pattern.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,11 @@ const char *source_name(enum source source)
 	return source == SOURCE_COLD ? "cold" : "cached";
 }
 
+uint64_t source_pages(const struct source_file *file)
+{
+	return (file->length + PAGE_BYTES - 1) / PAGE_BYTES;
+}
+
 static bool lives_in_memory(int fd)
 {
 	struct statfs system;
@@ -50,61 +56,61 @@ static bool residency_is_told(int fd)
 	       faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
 }
 
-int source_check(const struct image *image, enum source source)
+int source_check(const struct source_file *file, enum source source)
 {
-	if (source == SOURCE_COLD && lives_in_memory(image->fd)) {
-		complain("%s is on a file system that lives in memory, so the image cannot be "
+	if (source == SOURCE_COLD && lives_in_memory(file->fd)) {
+		complain("%s is on a file system that lives in memory, so it cannot be "
 			 "cold: choose another --directory",
-			 image->name);
+			 file->name);
 		return -1;
 	}
-	if (!residency_is_told(image->fd)) {
+	if (!residency_is_told(file->fd)) {
 		complain("%s: the kernel tells only its owner, or who may write to it, which of "
 			 "its pages are cached: nothing could be proved",
-			 image->name);
+			 file->name);
 		return -1;
 	}
 	return 0;
 }
 
-static int count_resident(const struct image *image, uint64_t *ret_resident)
+static int count_resident(const struct source_file *file, uint64_t *ret_resident)
 {
-	size_t pages = image->length / PAGE_BYTES;
+	size_t pages = source_pages(file);
 	unsigned char *flags = malloc(pages);
-	void *mapping = mmap(NULL, image->length, PROT_READ, MAP_SHARED, image->fd, 0);
+	void *mapping = mmap(NULL, file->length, PROT_READ, MAP_SHARED, file->fd, 0);
 	uint64_t resident = 0;
 	int result = -1;
 
-	if (flags != NULL && mapping != MAP_FAILED && mincore(mapping, image->length, flags) == 0) {
+	if (flags != NULL && mapping != MAP_FAILED && mincore(mapping, file->length, flags) == 0) {
 		for (size_t i = 0; i < pages; i++)
 			resident += flags[i] & 1u;
 		*ret_resident = resident;
 		result = 0;
 	} else {
-		complain("%s: cannot ask which pages are cached: %s", image->name, strerror(errno));
+		complain("%s: cannot ask which pages are cached: %s", file->name, strerror(errno));
 	}
 	if (mapping != MAP_FAILED)
-		munmap(mapping, image->length);
+		munmap(mapping, file->length);
 	free(flags);
 	return result;
 }
 
-static int read_through(const struct image *image)
+static int read_through(const struct source_file *file)
 {
 	unsigned char *buffer = malloc(READ_BYTES);
 	uint64_t at = 0;
 
-	while (buffer != NULL && at < image->length) {
-		ssize_t count = pread(image->fd, buffer, READ_BYTES, (off_t)at);
+	while (buffer != NULL && at < file->length) {
+		ssize_t count = pread(file->fd, buffer, READ_BYTES, (off_t)at);
 
 		if (count <= 0)
 			break;
 		at += (uint64_t)count;
 	}
 	free(buffer);
-	if (at >= image->length)
+	if (at >= file->length)
 		return 0;
-	complain("%s: cannot read at %llu", image->name, (unsigned long long)at);
+	complain("%s: cannot read at %llu", file->name, (unsigned long long)at);
 	return -1;
 }
 
@@ -120,40 +126,40 @@ static void drop_all_caches(void)
 	close(fd);
 }
 
-static int drop(const struct image *image)
+static int drop(const struct source_file *file)
 {
 	uint64_t resident = 0;
 
 	for (int attempt = 0; attempt < COLD_ATTEMPTS; attempt++) {
-		fsync(image->fd);
-		posix_fadvise(image->fd, 0, 0, POSIX_FADV_DONTNEED);
+		fsync(file->fd);
+		posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
 		drop_all_caches();
-		if (count_resident(image, &resident) != 0)
+		if (count_resident(file, &resident) != 0)
 			return -1;
-		if (resident <= COLD_LIMIT(image->length / PAGE_BYTES))
+		if (resident <= COLD_LIMIT(source_pages(file)))
 			return 0;
 	}
 	return 0;
 }
 
-int source_bring(const struct image *image, enum source source)
+int source_bring(const struct source_file *file, enum source source)
 {
 	uint64_t resident;
 
 	if (source == SOURCE_COLD)
-		return drop(image);
-	if (count_resident(image, &resident) != 0)
+		return drop(file);
+	if (count_resident(file, &resident) != 0)
 		return -1;
-	return resident == image->length / PAGE_BYTES ? 0 : read_through(image);
+	return resident == source_pages(file) ? 0 : read_through(file);
 }
 
-int source_prove(const struct image *image, enum source source, uint64_t *ret_resident,
+int source_prove(const struct source_file *file, enum source source, uint64_t *ret_resident,
 		 bool *ret_proved)
 {
-	uint64_t pages = image->length / PAGE_BYTES;
+	uint64_t pages = source_pages(file);
 	uint64_t resident;
 
-	if (count_resident(image, &resident) != 0)
+	if (count_resident(file, &resident) != 0)
 		return -1;
 	*ret_resident = resident;
 	*ret_proved = source == SOURCE_COLD ? resident <= COLD_LIMIT(pages) : resident == pages;

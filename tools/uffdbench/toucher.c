@@ -173,19 +173,25 @@ void toucher_run(struct toucher *toucher, unsigned char *memory, uint64_t *ret_f
 	*ret_last_ns = last_ns;
 }
 
+uint64_t toucher_latency(const struct toucher *toucher, size_t index)
+{
+	return toucher->players[index % toucher->plan.threads]
+		.samples[index / toucher->plan.threads];
+}
+
 uint64_t toucher_count_mismatches(struct toucher *toucher)
 {
 	const struct toucher_plan *plan = &toucher->plan;
 	uint64_t mismatches = 0;
 
-	if (!plan->compare)
+	if (plan->image == NULL)
 		return 0;
 	for (size_t i = 0; i < plan->workload->touch_count; i++) {
 		uint64_t offset = plan->workload->touches[i].offset;
 		const uint64_t *words = (const uint64_t *)(toucher->memory + offset);
 
 		if (toucher->wrong[i] != 0 ||
-		    !pattern_matches(plan->workload->layout, offset, words, plan->write))
+		    !image_matches(plan->image, offset, words, plan->write))
 			mismatches++;
 	}
 	return mismatches;

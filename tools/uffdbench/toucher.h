@@ -6,6 +6,7 @@
 #ifndef UFFDBENCH_TOUCHER_H
 #define UFFDBENCH_TOUCHER_H
 
+#include "image.h"
 #include "workload.h"
 
 #include <stdbool.h>
@@ -16,11 +17,11 @@ struct toucher;
 
 struct toucher_plan {
 	const struct workload *workload;
-	unsigned threads;  /* thread i takes touches i, i + threads, ... */
-	bool write;        /* store PATTERN_WRITTEN instead of loading */
-	bool compare;      /* with the image; false: nothing is a mismatch */
-	int cpu;           /* where the threads run; -1: anywhere */
-	uint64_t *samples; /* one for each touch, in no particular order */
+	unsigned threads;          /* thread i takes touches i, i + threads, ... */
+	bool write;                /* store PATTERN_WRITTEN instead of loading */
+	const struct image *image; /* to compare with; NULL: nothing is a mismatch */
+	int cpu;                   /* where the threads run; -1: anywhere */
+	uint64_t *samples;         /* one for each touch, in no particular order */
 };
 
 /* Start the threads; they wait. The calling thread is one of them. 0, or -1
@@ -31,6 +32,10 @@ int toucher_create(const struct toucher_plan *plan, struct toucher **ret_toucher
  * touch of all was over at *ret_first_ns and the last one at *ret_last_ns. */
 void toucher_run(struct toucher *toucher, unsigned char *memory, uint64_t *ret_first_ns,
 		 uint64_t *ret_last_ns);
+
+/* After toucher_run, and before the samples are sorted: how long touch `index`
+ * of the workload took, in nanoseconds. */
+uint64_t toucher_latency(const struct toucher *toucher, size_t index);
 
 /* After toucher_run: compare all of every touched page, and count the pages
  * that were wrong when touched, or are now. */
