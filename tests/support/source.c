@@ -5,9 +5,39 @@
 #include <string.h>
 #include <time.h>
 
+/* The parts of a read; one that has none is one part. */
+static size_t part_count(const struct lazymem_read *read)
+{
+	return read->parts != NULL ? read->part_count : 1;
+}
+
+static struct lazymem_read_part part_at(const struct lazymem_read *read, size_t index)
+{
+	return read->parts != NULL ? read->parts[index]
+				   : (struct lazymem_read_part){read->offset, read->length};
+}
+
 static bool overlaps(const struct lazymem_read *read, uint64_t start, uint64_t length)
 {
-	return length > 0 && read->offset < start + length && start < read->offset + read->length;
+	for (size_t i = 0; i < part_count(read); i++) {
+		struct lazymem_read_part part = part_at(read, i);
+
+		if (length > 0 && part.offset < start + length && start < part.offset + part.length)
+			return true;
+	}
+	return false;
+}
+
+static void copy_parts(const struct source *source, struct lazymem_read *read)
+{
+	unsigned char *to = read->buffer;
+
+	for (size_t i = 0; i < part_count(read); i++) {
+		struct lazymem_read_part part = part_at(read, i);
+
+		memcpy(to, source->image->bytes + part.offset, part.length);
+		to += part.length;
+	}
 }
 
 /* Called with the lock; what the read ends with. */
@@ -18,9 +48,22 @@ static int outcome(struct source *source, struct lazymem_read *read)
 		source->fail_count--;
 		return source->error;
 	}
-	memcpy(read->buffer, source->image->bytes + read->offset, read->length);
+	copy_parts(source, read);
 	source->bytes += read->length;
 	return 0;
+}
+
+static void count_read(struct source *source, const struct lazymem_read *read)
+{
+	source->reads++;
+	if (read->parts != NULL)
+		source->part_reads++;
+	for (size_t i = 0; i < part_count(read); i++) {
+		struct lazymem_read_part part = part_at(read, i);
+
+		for (uint64_t at = part.offset / PAGE; at * PAGE < part.offset + part.length; at++)
+			source->page_reads[at]++;
+	}
 }
 
 static void source_read(void *object, struct lazymem_read *read)
@@ -30,9 +73,7 @@ static void source_read(void *object, struct lazymem_read *read)
 	bool held;
 
 	pthread_mutex_lock(&source->lock);
-	source->reads++;
-	for (uint64_t at = read->offset / PAGE; at * PAGE < read->offset + read->length; at++)
-		source->page_reads[at]++;
+	count_read(source, read);
 	held = overlaps(read, source->hold_start, source->hold_length);
 	if (held) {
 		read->scratch.pointer = source->held;
@@ -66,30 +107,61 @@ static int source_extent(void *object, uint64_t offset, uint64_t length,
 	return 0;
 }
 
-void source_create(struct source *source, const struct image *image)
+static int source_identity(void *object, struct lazymem_identity *ret_identity)
 {
-	static const struct lazymem_backing_operations operations = {
+	const struct source *source = object;
+
+	memset(ret_identity, source->options.identity, sizeof(*ret_identity));
+	return 0; /* all zeros is none */
+}
+
+static void source_readahead(void *object, uint64_t offset, uint64_t length)
+{
+	struct source *source = object;
+
+	pthread_mutex_lock(&source->lock);
+	for (uint64_t at = offset / PAGE; at * PAGE < offset + length; at++)
+		source->page_hints[at]++;
+	pthread_mutex_unlock(&source->lock);
+}
+
+void source_create_with(struct source *source, const struct image *image,
+			struct source_options options)
+{
+	const struct lazymem_backing_operations operations = {
 		.size = sizeof(operations),
 		.read = source_read,
 		.extent = source_extent,
+		.read_parts = options.takes_parts ? source_read : NULL,
+		.identity = source_identity,
+		.readahead = source_readahead,
 	};
+	size_t pages = image->length / PAGE + 1;
 	pthread_condattr_t monotonic;
 
-	*source = (struct source){.image = image};
+	*source = (struct source){.image = image, .options = options};
 	pthread_mutex_init(&source->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&source->changed, &monotonic);
-	source->page_reads = calloc(image->length / PAGE + 1, sizeof(*source->page_reads));
+	source->page_reads = calloc(pages, sizeof(*source->page_reads));
+	source->page_hints = calloc(pages, sizeof(*source->page_hints));
 	assert_non_null(source->page_reads);
+	assert_non_null(source->page_hints);
 	assert_ok(lazymem_backing_create(&operations, source, image->length, "test source",
 					 &source->backing));
+}
+
+void source_create(struct source *source, const struct image *image)
+{
+	source_create_with(source, image, (struct source_options){.takes_parts = false});
 }
 
 void source_destroy(struct source *source)
 {
 	lazymem_backing_unref(source->backing);
 	free(source->page_reads);
+	free(source->page_hints);
 	pthread_cond_destroy(&source->changed);
 	pthread_mutex_destroy(&source->lock);
 }
@@ -154,13 +226,43 @@ uint64_t source_reads(struct source *source)
 	return reads;
 }
 
-unsigned source_most_reads(struct source *source, uint64_t start, uint64_t length)
+uint64_t source_part_reads(struct source *source)
 {
-	unsigned most = 0;
+	pthread_mutex_lock(&source->lock);
+	uint64_t reads = source->part_reads;
+	pthread_mutex_unlock(&source->lock);
+	return reads;
+}
+
+/* The largest count of a 4 KiB page in the range. */
+static unsigned most(struct source *source, const unsigned *counts, uint64_t start, uint64_t length)
+{
+	unsigned largest = 0;
 
 	pthread_mutex_lock(&source->lock);
 	for (uint64_t at = start / PAGE; at * PAGE < start + length; at++)
-		most = source->page_reads[at] > most ? source->page_reads[at] : most;
+		largest = counts[at] > largest ? counts[at] : largest;
 	pthread_mutex_unlock(&source->lock);
-	return most;
+	return largest;
+}
+
+unsigned source_most_reads(struct source *source, uint64_t start, uint64_t length)
+{
+	return most(source, source->page_reads, start, length);
+}
+
+unsigned source_most_hints(struct source *source, uint64_t start, uint64_t length)
+{
+	return most(source, source->page_hints, start, length);
+}
+
+uint64_t source_hinted(struct source *source)
+{
+	uint64_t pages = 0;
+
+	pthread_mutex_lock(&source->lock);
+	for (uint64_t at = 0; at * PAGE < source->image->length; at++)
+		pages += source->page_hints[at] > 0;
+	pthread_mutex_unlock(&source->lock);
+	return pages;
 }
