@@ -25,8 +25,10 @@
 /* Pages looked at in one step: at a byte each, far below the time of a piece. */
 #define SCAN_PAGES ((size_t)1 << 16)
 
-/* Pages without I/O (zeros, poison) in one piece. */
+/* Pages without I/O (zeros, poison) in one piece, and in one step: installing one
+ * is taken for looking at ZERO_COST. */
 #define PIECE_WITHOUT_IO ((size_t)512)
+#define ZERO_COST (SCAN_PAGES / PIECE_WITHOUT_IO)
 
 /* ---- the cursor */
 
@@ -61,7 +63,7 @@ static void charge(struct lm_job *job, size_t bytes, uint64_t now)
 {
 	double cost;
 
-	if (job->bytes_per_second == 0)
+	if (job->bytes_per_second == 0 || bytes == 0)
 		return;
 	cost = (double)bytes * (double)LM_NS_PER_S / (double)job->bytes_per_second;
 	if (cost > (double)(3600 * LM_NS_PER_S))
@@ -199,18 +201,19 @@ static size_t inside(const struct lm_lazy_region *region, size_t page, size_t pa
 	return (size_t)lm_min(pages, (length - offset) >> region->page_shift);
 }
 
-/* Send zeros off. Returns the pages the cursor goes on by. */
+/* Send zeros off. Returns how many pages could have been looked at meanwhile. */
 static size_t add_zeros(struct lm_slot *slot, struct lm_job *job, size_t page, size_t pages)
 {
-	pages = (size_t)lm_min(pages, PIECE_WITHOUT_IO);
+	pages = lm_page_map_run(&slot->region->map, page, (size_t)lm_min(pages, PIECE_WITHOUT_IO),
+				LM_PAGE_MISSING);
 	if (start_piece(slot, job, page, pages, LM_CONTENT_ZERO))
-		return pages;
+		return pages * ZERO_COST;
 	lm_slot_cancel(slot);
 	skip(job, 1); /* a discard was faster */
 	return 1;
 }
 
-/* Add a run to the gather. Returns the pages the cursor goes on by. */
+/* Add a run to the gather. Returns the pages that were looked at. */
 static size_t add_bytes(struct lm_gather *gather, struct lm_slot *slot, struct lm_job *job,
 			size_t page, size_t pages)
 {
@@ -230,8 +233,8 @@ static size_t add_bytes(struct lm_gather *gather, struct lm_slot *slot, struct l
 }
 
 /* Look at the pages at the cursor: pass over what needs nothing, or add it.
- * Returns the pages the cursor went on by; 0 when the gather has to be sent off
- * first, or this is nothing for a gather. */
+ * Returns how many pages that was, or as good as; 0 when the gather has to be
+ * sent off first, or this is nothing for a gather. */
 static size_t gather_some(struct lm_worker *worker, struct lazymem_attachment *attachment,
 			  struct lm_gather *gather, struct lm_job *job)
 {
