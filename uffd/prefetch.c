@@ -77,8 +77,10 @@ static size_t most_in_flight(const struct lm_worker *worker)
 	return LM_GATHERS * worker->buffer_size;
 }
 
+/* A page larger than the buffer is read one buffer at a time. */
 static void count_in_flight(struct lm_slot *slot, size_t bytes)
 {
+	bytes = (size_t)lm_min(bytes, slot->worker->buffer_size);
 	slot->in_flight = bytes;
 	slot->worker->prefetch_bytes += bytes;
 }
