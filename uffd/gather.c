@@ -18,6 +18,7 @@
 #include "uffd/gather.h"
 
 #include "uffd/advance.h"
+#include "uffd/failure.h"
 #include "uffd/populate.h"
 
 #include <assert.h>
@@ -102,11 +103,17 @@ static void wake(const struct lm_gather *gather, struct lazymem_attachment *atta
 	lm_populate_wake(attachment, region, first, end - first);
 }
 
-/* Each slot reads its own run: one of them is at fault, not the others. */
+/* Each slot reads its own run: one of them is at fault, not the others. An
+ * abort waits for no more reads. */
 static void read_apart(struct lm_gather *gather, struct lazymem_attachment *attachment)
 {
-	lm_count(&attachment->statistics, LM_RETRIES, 1);
 	gather->slots[0]->error = 0;
+	if (attachment->aborting) {
+		for (size_t i = 0; i < gather->count; i++)
+			lm_slot_cut_short(gather->slots[i]);
+		return;
+	}
+	lm_count(&attachment->statistics, LM_RETRIES, 1);
 	for (size_t i = 0; i < gather->count; i++)
 		lm_slot_advance(gather->slots[i]);
 }
