@@ -13,7 +13,8 @@
  *
  * The pages of a gather are installed in one go and whoever waits for any of
  * them is woken once, at the end: a guest's thread that follows the replay
- * would else wake after the first run, and fault again on the next.
+ * would else wake after the first run, and fault again on the next. So a slot
+ * that faults have joined is over, and counts them, only then.
  */
 #include "uffd/gather.h"
 
@@ -118,6 +119,16 @@ static void read_apart(struct lm_gather *gather, struct lazymem_attachment *atta
 		lm_slot_advance(gather->slots[i]);
 }
 
+static void end_joined(struct lm_gather *gather)
+{
+	struct lm_slot *slot;
+
+	while ((slot = gather->ended) != NULL) {
+		gather->ended = slot->next;
+		lm_slot_end(slot);
+	}
+}
+
 static void install(struct lm_gather *gather, struct lazymem_attachment *attachment)
 {
 	lm_count(&attachment->statistics, LM_BYTES_READ, gather->read.length);
@@ -128,6 +139,7 @@ static void install(struct lm_gather *gather, struct lazymem_attachment *attachm
 	}
 	gather->is_quiet = false;
 	wake(gather, attachment);
+	end_joined(gather);
 }
 
 void lm_gather_resume(struct lm_gather *gather)

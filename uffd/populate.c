@@ -104,19 +104,13 @@ static bool is_cached_shared(const struct lm_lazy_region *region)
 	return region->alias != NULL && (region->can & LM_CAN_CONTINUE) != 0;
 }
 
-/* Its gather wakes who waits, once for all of its slots. */
-static bool is_quiet(const struct lm_slot *slot)
-{
-	return slot->gather != NULL && slot->gather->is_quiet;
-}
-
 static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count)
 {
 	struct lm_lazy_region *region = slot->region;
 	const char *bytes = slot->buffer + ((page - slot->first) << region->page_shift);
 	struct lm_verb verb =
 		lm_userfaultfd_copy(slot->attachment->fd, lm_lazy_region_host(region, page), bytes,
-				    count << region->page_shift, !is_quiet(slot));
+				    count << region->page_shift, !lm_slot_is_quiet(slot));
 
 	if (verb.error != -EEXIST || verb.done > 0)
 		return step_of(region, verb, BY_COPY);

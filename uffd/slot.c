@@ -188,6 +188,11 @@ void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since)
 
 void lm_slot_end(struct lm_slot *slot)
 {
+	if (slot->joined > 0 && lm_slot_is_quiet(slot)) { /* not woken yet */
+		slot->next = slot->gather->ended;
+		slot->gather->ended = slot;
+		return;
+	}
 	count_end(slot);
 	if (slot->job != NULL)
 		slot->job->pieces--;

@@ -42,7 +42,8 @@ struct lm_gather {
 	size_t left; /* of these, not over yet; and one while they are gone through */
 	char *buffer;
 	bool in_flight;         /* the read */
-	bool is_quiet;          /* who waits is woken when all are installed */
+	bool is_quiet;          /* who waits is woken when all are installed: */
+	struct lm_slot *ended;  /* slots that count their faults then */
 	struct lm_gather *next; /* in the list of free ones */
 };
 
@@ -86,6 +87,12 @@ struct lm_slot_list {
 	struct lm_slot *first, *last;
 	size_t count;
 };
+
+/* Does its gather wake who waits for its pages, once for all of its slots? */
+static inline bool lm_slot_is_quiet(const struct lm_slot *slot)
+{
+	return slot->gather != NULL && slot->gather->is_quiet;
+}
 
 void lm_slot_list_append(struct lm_slot_list *list, struct lm_slot *slot);
 void lm_slot_list_prepend(struct lm_slot_list *list, struct lm_slot *slot);
