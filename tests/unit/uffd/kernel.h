@@ -59,6 +59,7 @@ static struct {
 	int always[VERBS]; /* every call answers this error, untouched, after the script */
 	uint64_t ioctls;   /* what UFFDIO_REGISTER answers */
 	bool installs;
+	void (*on_call)(enum verb verb); /* sees each call before it is answered */
 
 	struct uffd_msg messages[512];
 	size_t message_count, message_first;
@@ -128,6 +129,8 @@ static inline int kernel_call(enum verb verb, uint64_t start, uint64_t length, u
 
 	assert_true(kernel.call_count < MOST_CALLS);
 	kernel.calls[kernel.call_count++] = (struct call){verb, start, length, source, mode};
+	if (kernel.on_call != NULL)
+		kernel.on_call(verb);
 	error = kernel_answer(verb, length, output);
 	if (kernel.installs && *output > 0 && verb == COPY)
 		memcpy((void *)(uintptr_t)start, (const void *)(uintptr_t)source, (size_t)*output);

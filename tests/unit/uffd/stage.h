@@ -3,7 +3,8 @@
  * stage.h - a worker without a thread, an attachment and its regions, built by
  * hand in front of the scripted kernel.h. Memory and mappings are real; nothing
  * is registered, and no queue is there. The source of the bytes is a backing
- * object that the test holds in its hand: page p reads as byte_of(p).
+ * object that the test holds in its hand: page p reads as byte_of(p). Its reads
+ * have parts in a stage that is opened with stage_open_in_parts.
  *
  * Each program's first line wraps ioctl and read.
  */
@@ -18,6 +19,7 @@
 #include "uffd/collapse.h"
 #include "uffd/command.h"
 #include "uffd/failure.h"
+#include "uffd/gather.h"
 #include "uffd/populate.h"
 #include "uffd/prefetch.h"
 #include "uffd/serve.h"
@@ -32,6 +34,8 @@
 #define DEMAND_SLOTS 4
 #define PREFETCH_SLOTS 2
 #define BUFFER_PAGES 4
+#define OWN_BUFFERS (DEMAND_SLOTS + PREFETCH_SLOTS)
+#define PART_SLOTS (LM_GATHERS * LM_GATHER_PARTS)
 
 /* GIANT stands for hugetlb: shared memory in pages of four buffers each, which
  * no ZEROPAGE fills. */
@@ -47,9 +51,13 @@ struct source {
 	bool holds;            /* reads wait for source_complete */
 	struct lazymem_read *held[8];
 	size_t held_count;
-	uint64_t offsets[1024];
+	uint64_t offsets[1024]; /* of a read in parts, of its first one */
 	size_t lengths[1024];
+	size_t part_counts[1024]; /* 0: not in parts */
 	size_t reads;
+	uint64_t ahead_offsets[64]; /* advice */
+	uint64_t ahead_lengths[64];
+	size_t aheads;
 };
 
 struct stage {
@@ -57,9 +65,11 @@ struct stage {
 	struct lazymem_attachment attachment;
 	struct lm_lazy_region regions[MOST_REGIONS];
 	struct lazymem_region *objects[MOST_REGIONS];
-	struct lm_slot slots[DEMAND_SLOTS + PREFETCH_SLOTS];
+	struct lm_slot slots[OWN_BUFFERS + PART_SLOTS];
+	struct lm_gather gathers[LM_GATHERS];
 	struct source source;
 	enum kind kind;
+	bool in_parts;
 };
 
 static struct stage stage;
@@ -71,19 +81,38 @@ static inline unsigned char byte_of(size_t page)
 
 /* ---- the source */
 
+static inline size_t part_count(const struct lazymem_read *read)
+{
+	return read->parts != NULL ? read->part_count : 1;
+}
+
+static inline struct lazymem_read_part part_at(const struct lazymem_read *read, size_t index)
+{
+	return read->parts != NULL ? read->parts[index]
+				   : (struct lazymem_read_part){read->offset, read->length};
+}
+
 static inline void source_fill(struct lazymem_read *read)
 {
 	unsigned char *bytes = read->buffer;
 
-	for (size_t i = 0; i < read->length; i++)
-		bytes[i] = byte_of((size_t)(read->offset + i) / PAGE);
+	for (size_t i = 0; i < part_count(read); i++) {
+		struct lazymem_read_part part = part_at(read, i);
+
+		for (uint64_t at = part.offset; at < part.offset + part.length; at++)
+			*bytes++ = byte_of((size_t)(at / PAGE));
+	}
 }
 
 static inline int source_error(const struct source *source, const struct lazymem_read *read)
 {
-	for (uint64_t at = read->offset; at < read->offset + read->length; at += PAGE)
-		if (source->bad[at / PAGE])
-			return -EIO;
+	for (size_t i = 0; i < part_count(read); i++) {
+		struct lazymem_read_part part = part_at(read, i);
+
+		for (uint64_t at = part.offset; at < part.offset + part.length; at += PAGE)
+			if (source->bad[at / PAGE])
+				return -EIO;
+	}
 	return 0;
 }
 
@@ -92,7 +121,8 @@ static inline void source_read(void *object, struct lazymem_read *read)
 	struct source *source = object;
 
 	assert_true(source->reads < 1024);
-	source->offsets[source->reads] = read->offset;
+	source->offsets[source->reads] = part_at(read, 0).offset;
+	source->part_counts[source->reads] = read->parts != NULL ? read->part_count : 0;
 	source->lengths[source->reads++] = read->length;
 	source_fill(read);
 	if (!source->holds) {
@@ -101,6 +131,15 @@ static inline void source_read(void *object, struct lazymem_read *read)
 	}
 	assert_true(source->held_count < 8);
 	source->held[source->held_count++] = read;
+}
+
+static inline void source_readahead(void *object, uint64_t offset, uint64_t length)
+{
+	struct source *source = object;
+
+	assert_true(source->aheads < 64);
+	source->ahead_offsets[source->aheads] = offset;
+	source->ahead_lengths[source->aheads++] = length;
 }
 
 /* The oldest read that is held is over. */
@@ -130,8 +169,16 @@ static inline int source_extent(void *object, uint64_t offset, uint64_t length,
 	return 0;
 }
 
-static const struct lazymem_backing_operations source_operations = {
-	.size = sizeof(source_operations), .read = source_read, .extent = source_extent};
+static inline struct lazymem_backing_operations source_operations(void)
+{
+	return (struct lazymem_backing_operations){
+		.size = sizeof(struct lazymem_backing_operations),
+		.read = source_read,
+		.extent = source_extent,
+		.read_parts = stage.in_parts ? source_read : NULL,
+		.readahead = source_readahead,
+	};
+}
 
 /* ---- building */
 
@@ -144,14 +191,14 @@ static inline void stage_build_worker(void)
 						     .prefetch_piece = BUFFER_PAGES * PAGE,
 						     .cpu = -1};
 	worker->slots = stage.slots;
-	worker->slot_count = DEMAND_SLOTS + PREFETCH_SLOTS;
-	worker->parts_begun = worker->slot_count; /* no slots for parts */
+	worker->slot_count = OWN_BUFFERS + PART_SLOTS;
+	worker->parts_begun = OWN_BUFFERS;
 	worker->buffer_size = BUFFER_PAGES * PAGE;
-	worker->buffers = calloc(worker->slot_count, worker->buffer_size);
+	worker->buffers = calloc(OWN_BUFFERS + LM_GATHERS, worker->buffer_size);
 	worker->backlog = calloc(LM_BACKLOG, sizeof(*worker->backlog));
 	assert_non_null(worker->buffers);
 	assert_non_null(worker->backlog);
-	for (size_t i = 0; i < worker->slot_count; i++) {
+	for (size_t i = 0; i < OWN_BUFFERS; i++) {
 		struct lm_slot *slot = &worker->slots[i];
 
 		slot->worker = worker;
@@ -159,6 +206,12 @@ static inline void stage_build_worker(void)
 		slot->budget = i < DEMAND_SLOTS ? LM_BUDGET_DEMAND : LM_BUDGET_PREFETCH;
 		lm_slot_list_append(
 			i < DEMAND_SLOTS ? &worker->free_demand : &worker->free_prefetch, slot);
+	}
+	worker->gathers = stage.gathers;
+	for (size_t i = 0; i < LM_GATHERS; i++) {
+		stage.gathers[i].buffer = worker->buffers + (OWN_BUFFERS + i) * worker->buffer_size;
+		stage.gathers[i].next = worker->free_gathers;
+		worker->free_gathers = &stage.gathers[i];
 	}
 	lm_slot_own_thread(worker);
 }
@@ -210,8 +263,9 @@ static inline void stage_build_region(size_t index, struct lazymem_mapping *mapp
 
 /* `count` regions of `pages` pages each; their hosts ascend as their guests do,
  * and their bytes lie one after the other in the source. */
-static inline void stage_open(enum kind kind, size_t pages, size_t count)
+static inline void stage_open_as(enum kind kind, size_t pages, size_t count, bool in_parts)
 {
+	struct lazymem_backing_operations operations;
 	size_t length = pages * PAGE * (kind == GIANT ? GIANT_PAGES : 1);
 	struct lazymem_mapping *mappings[MOST_REGIONS];
 	struct lazymem_backing *backing = NULL;
@@ -219,9 +273,11 @@ static inline void stage_open(enum kind kind, size_t pages, size_t count)
 	memset(&stage, 0, sizeof(stage));
 	kernel_reset();
 	stage.kind = kind;
+	stage.in_parts = in_parts;
+	operations = source_operations();
 	assert_true(count * length / PAGE <= MOST_PAGES);
 	stage_build_worker();
-	assert_int_equal(lazymem_backing_create(&source_operations, &stage.source, count * length,
+	assert_int_equal(lazymem_backing_create(&operations, &stage.source, count * length,
 						"source", &backing),
 			 0);
 	for (size_t i = 0; i < count; i++) { /* by insertion */
@@ -243,6 +299,16 @@ static inline void stage_open(enum kind kind, size_t pages, size_t count)
 	for (size_t i = 0; i < count; i++)
 		stage_build_region(i, mappings[i], backing, pages);
 	lazymem_backing_unref(backing); /* the regions have theirs */
+}
+
+static inline void stage_open(enum kind kind, size_t pages, size_t count)
+{
+	stage_open_as(kind, pages, count, false);
+}
+
+static inline void stage_open_in_parts(enum kind kind, size_t pages, size_t count)
+{
+	stage_open_as(kind, pages, count, true);
 }
 
 static inline int stage_close(void **state)
@@ -367,6 +433,14 @@ static inline uint64_t counter(enum lm_counter which)
 	return atomic_load(&stage.attachment.statistics.counters[which]);
 }
 
+static inline void stage_resume(struct lm_slot *slot)
+{
+	if (slot->gather != NULL && slot->gather->in_flight)
+		lm_gather_resume(slot->gather);
+	else
+		lm_slot_resume(slot);
+}
+
 /* Go on with everything that has been read, as the worker's loop does. */
 static inline void run_reads(void)
 {
@@ -374,7 +448,7 @@ static inline void run_reads(void)
 
 	while ((slot = lm_slot_list_take(&stage.worker.read_demand)) != NULL ||
 	       (slot = lm_slot_list_take(&stage.worker.read_prefetch)) != NULL)
-		lm_slot_resume(slot);
+		stage_resume(slot);
 }
 
 /* Go on with the one slot that waits for a time. */
