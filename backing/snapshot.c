@@ -44,8 +44,8 @@ size_t lazymem_snapshot_region_count(const struct lazymem_snapshot *snapshot)
 	return top(snapshot)->region_count;
 }
 
-struct lazymem_snapshot_region lazymem_snapshot_region(const struct lazymem_snapshot *snapshot,
-						       size_t index)
+struct lazymem_snapshot_region lazymem_snapshot_region_at(const struct lazymem_snapshot *snapshot,
+							  size_t index)
 {
 	return top(snapshot)->regions[index];
 }
@@ -119,8 +119,8 @@ size_t lazymem_snapshot_layer_count(const struct lazymem_snapshot *snapshot)
 	return snapshot->files->count;
 }
 
-int lazymem_snapshot_layer(const struct lazymem_snapshot *snapshot, size_t index,
-			   struct lazymem_snapshot_layer *ret_layer)
+int lazymem_snapshot_layer_at(const struct lazymem_snapshot *snapshot, size_t index,
+			      struct lazymem_snapshot_layer *ret_layer)
 {
 	struct lazymem_snapshot_layer layer = {0};
 	const struct lm_snapshot_file *file;

@@ -83,7 +83,7 @@ struct lazymem_snapshot_region {
  * addresses; at least one. `index` is below the count. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC size_t lazymem_snapshot_region_count(const struct lazymem_snapshot *snapshot);
 LAZYMEM_PUBLIC struct lazymem_snapshot_region
-lazymem_snapshot_region(const struct lazymem_snapshot *snapshot, size_t index);
+lazymem_snapshot_region_at(const struct lazymem_snapshot *snapshot, size_t index);
 
 /* The working set of an earlier run, in guest addresses, bound to this
  * snapshot. Borrowed; NULL when the file has none. Any thread. Since 0.1. */
@@ -121,8 +121,8 @@ struct lazymem_snapshot_layer {
  * so on. -EINVAL for an index that is not below the count, or a size below
  * sizeof(size_t). Any thread. Since 0.1. */
 LAZYMEM_PUBLIC size_t lazymem_snapshot_layer_count(const struct lazymem_snapshot *snapshot);
-LAZYMEM_PUBLIC int lazymem_snapshot_layer(const struct lazymem_snapshot *snapshot, size_t index,
-					  struct lazymem_snapshot_layer *ret_layer);
+LAZYMEM_PUBLIC int lazymem_snapshot_layer_at(const struct lazymem_snapshot *snapshot, size_t index,
+					     struct lazymem_snapshot_layer *ret_layer);
 
 /* A run of pages that does not match its checksum, or could not be read or
  * decoded; or a blob, which has no address. Since 0.1. */
