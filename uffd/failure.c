@@ -5,8 +5,9 @@
  * No page is ever installed from a read that failed. What is left to decide is
  * whether to try again, and what whoever waits is told in the end:
  *  - a run of several pages is cut down first, so that one bad page does not
- *    take its neighbours with it: on demand the first page stays here and
- *    the others fault again; a prefetch goes over the piece page by page;
+ *    take its neighbours with it: on demand the first page stays here, is tried
+ *    again at once, and the others fault again; a prefetch goes over the piece
+ *    page by page;
  *  - then the owner (or the default) says retry, after a pause that doubles,
  *    or poison. A page that only a prefetch wanted is given back instead: if
  *    a fault comes for it, that fault asks again;
@@ -106,9 +107,9 @@ static bool is_dead(const struct lm_slot *slot)
 	return populating && slot->error == -ESRCH;
 }
 
-/* Cut a run of several pages down. The slot goes on with one page at once if
- * only the run was at fault; it is over if it was a job's. True when all that
- * is to be done is done. */
+/* Cut a run of several pages down. The slot goes on with one page at once, of
+ * which nothing is known yet; it is over if it was a job's. False when an abort
+ * waits for no other read. */
 static bool narrow(struct lm_slot *slot)
 {
 	if (!slot->demand) {
@@ -118,8 +119,11 @@ static bool narrow(struct lm_slot *slot)
 		return true;
 	}
 	lm_slot_give_back(slot, 1);
-	if (!is_out_of_place(slot))
-		return false;
+	if (!is_out_of_place(slot)) {
+		if (slot->attachment->aborting)
+			return false;
+		lm_count(&slot->attachment->statistics, LM_RETRIES, 1);
+	}
 	slot->error = 0;
 	lm_slot_advance(slot);
 	return true;

@@ -199,6 +199,37 @@ static void only_the_page_that_failed_is_poisoned(void **state)
 	assert_states(4, 3, LM_PAGE_MISSING);
 }
 
+/* The owner is asked about the page that is bad, and about no other. */
+static void page_before_a_bad_one_arrives(void **state)
+{
+	struct lm_slot *slot = claim_slot(3, 4, 1);
+
+	(void)state;
+	ask_owner(LAZYMEM_POISON);
+	stage.source.bad[5] = true;
+	lm_slot_advance(slot);
+	run_reads();
+	assert_int_equal(owner.calls, 0);
+	assert_int_equal(state_of(3), LM_PAGE_PRESENT);
+	assert_true(holds_source(3));
+	assert_states(4, 3, LM_PAGE_MISSING);
+	assert_outcome(LM_COPIED, 1);
+	assert_int_equal(counter(LM_RETRIES), 1);
+}
+
+static void abort_reads_no_page_of_a_failed_run_again(void **state)
+{
+	struct lm_slot *slot = claim_slot(3, 4, 1);
+
+	(void)state;
+	stage.attachment.aborting = true;
+	stage.source.bad[5] = true;
+	lm_slot_advance(slot);
+	run_reads();
+	assert_int_equal(stage.source.reads, 1);
+	assert_int_equal(state_of(3), LM_PAGE_POISONED);
+}
+
 /* ---- prefetch ------------------------------------------------------------ */
 
 static void failed_prefetch_is_given_up_and_not_poisoned(void **state)
@@ -491,6 +522,8 @@ int main(void)
 		ON_PRIVATE(neighbours_of_a_failed_read_are_given_back),
 		ON_PRIVATE(first_page_alone_is_read_again),
 		ON_PRIVATE(only_the_page_that_failed_is_poisoned),
+		ON_PRIVATE(page_before_a_bad_one_arrives),
+		ON_PRIVATE(abort_reads_no_page_of_a_failed_run_again),
 		ON_PRIVATE(failed_prefetch_is_given_up_and_not_poisoned),
 		ON_PRIVATE(fault_that_joined_a_failed_prefetch_is_woken),
 		ON_PRIVATE(enospc_is_tried_again),
