@@ -292,19 +292,27 @@ static bool gather_step(struct lm_worker *worker, struct lazymem_attachment *att
 
 /* ---- reading ahead */
 
-/* One run is read ahead, no further than a piece may be. */
+/* One run is read ahead: pages that are wanted and no hole, no further than a
+ * piece may be. */
 static void ahead_step(const struct lm_worker *worker, struct lm_job *job)
 {
 	const struct lm_job_range *range = &job->ranges[job->range];
 	struct lm_lazy_region *region = range->region;
 	size_t page = range->first + job->page, left = range->count - job->page;
 	size_t pass = unwanted(job, region, page, (size_t)lm_min(left, SCAN_PAGES)), run;
+	bool zero;
 
 	if (pass > 0) {
 		skip(job, pass);
 		return;
 	}
-	run = (size_t)lm_min(left, piece_pages(worker, job, region));
+	run = lm_lazy_region_extent(region, page, left, &zero);
+	if (zero) {
+		skip(job, run);
+		return;
+	}
+	run = (size_t)lm_min(run, piece_pages(worker, job, region));
+	run = lm_page_map_run(&region->map, page, run, lm_page_map_get(&region->map, page));
 	lazymem_backing_readahead(region->backing, lm_lazy_region_offset(region, page),
 				  (uint64_t)run << region->page_shift);
 	charge(job, run << region->page_shift, lm_clock_ns());

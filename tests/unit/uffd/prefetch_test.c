@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * prefetch_test.c - jobs in bounded pieces: what is passed over, what a
- * failure narrows down, rates, healing, and the end.
+ * failure narrows down, rates, limits, healing, and the end.
  */
 #include "stage.h"
 
@@ -515,6 +515,96 @@ static void slowest_rate_does_not_wrap(void **state)
 	assert_true(job->due <= lm_clock_ns() + 3600 * LM_NS_PER_S);
 }
 
+/* ---- limits -------------------------------------------------------------- */
+
+static void assert_ahead(size_t index, size_t page, size_t count)
+{
+	assert_true(index < stage.source.aheads);
+	assert_int_equal(stage.source.ahead_offsets[index], page * PAGE);
+	assert_int_equal(stage.source.ahead_lengths[index], count * PAGE);
+}
+
+/* Queue a job of which `populate` pages are populated and the rest read ahead. */
+static void queue_limited(size_t page, size_t count, size_t populate)
+{
+	job = lm_job_create(LM_JOB_PREFETCH, 2);
+	assert_non_null(job);
+	lm_job_add(job, &stage.attachment, GUEST + page * PAGE, count * PAGE);
+	lm_job_limit(job, populate * PAGE, 0);
+	lm_jobs_append(&stage.attachment.jobs, job);
+	due = UINT64_MAX;
+}
+
+static void what_is_beyond_the_limit_is_read_ahead_only(void **state)
+{
+	(void)state;
+	queue_limited(2, 9, 3);
+	run_job();
+	assert_int_equal(stage.source.reads, 1);
+	assert_read(0, 2, 3);
+	assert_states(2, 3, LM_PAGE_PRESENT);
+	assert_states(5, 6, LM_PAGE_MISSING);
+	assert_int_equal(stage.source.aheads, 2); /* no more than a piece at a time */
+	assert_ahead(0, 5, BUFFER_PAGES);
+	assert_ahead(1, 9, 2);
+	assert_int_equal(counter(LM_PAGES_POPULATED), 3);
+}
+
+static void pages_that_are_there_are_not_read_ahead(void **state)
+{
+	(void)state;
+	set_state(6, 1, LM_PAGE_PRESENT);
+	discard(8, 1);
+	queue_limited(4, 6, 1);
+	run_job();
+	assert_int_equal(stage.source.aheads, 3);
+	assert_ahead(0, 5, 1);
+	assert_ahead(1, 7, 1);
+	assert_ahead(2, 9, 1);
+}
+
+static void holes_are_not_read_ahead(void **state)
+{
+	(void)state;
+	make_hole(6, 20);
+	queue_limited(4, 26, 1);
+	run_job();
+	assert_int_equal(stage.source.aheads, 2);
+	assert_ahead(0, 5, 1);
+	assert_ahead(1, 26, BUFFER_PAGES);
+	assert_int_equal(count_of(ZERO), 0);
+}
+
+static void reading_ahead_keeps_to_the_rate(void **state)
+{
+	(void)state;
+	queue_limited(0, 32, 4);
+	job->bytes_per_second = BUFFER_PAGES * PAGE;
+	job->due = 0;
+	step();
+	run_reads();
+	job->due = lm_clock_ns();
+	assert_true(step());
+	assert_int_equal(stage.source.aheads, 1);
+	assert_false(step());
+	assert_int_equal(stage.source.aheads, 1);
+}
+
+static void failed_piece_before_the_limit_is_gone_over(void **state)
+{
+	(void)state;
+	stage.source.holds = true;
+	queue_limited(0, 12, 4);
+	step();
+	assert_true(step()); /* reads ahead already */
+	assert_int_equal(stage.source.aheads, 1);
+	source_complete(-EIO);
+	stage.source.holds = false;
+	run_job();
+	assert_states(0, 4, LM_PAGE_PRESENT);
+	assert_states(4, 8, LM_PAGE_MISSING);
+}
+
 /* ---- the end ------------------------------------------------------------- */
 
 static void job_is_not_over_while_a_piece_is_under_way(void **state)
@@ -609,6 +699,11 @@ int main(void)
 		ON_PRIVATE(earlier_time_of_another_is_kept),
 		ON_PRIVATE(zeros_cost_nothing),
 		ON_PRIVATE(slowest_rate_does_not_wrap),
+		ON_PRIVATE(what_is_beyond_the_limit_is_read_ahead_only),
+		ON_PRIVATE(pages_that_are_there_are_not_read_ahead),
+		ON_PRIVATE(holes_are_not_read_ahead),
+		ON_PRIVATE(reading_ahead_keeps_to_the_rate),
+		ON_PRIVATE(failed_piece_before_the_limit_is_gone_over),
 		ON_PRIVATE(job_is_not_over_while_a_piece_is_under_way),
 		ON_PRIVATE(empty_job_is_over_at_once),
 		ON_PRIVATE(job_of_pages_that_are_there_is_over_in_two_steps),
