@@ -1,7 +1,7 @@
 /* wrap: ioctl read */
 /* SPDX-License-Identifier: MIT
  *
- * job_test.c - the ranges of a job, and the queue of jobs.
+ * job_test.c - the ranges of a job, its limits, and the queue of jobs.
  */
 #include "stage.h"
 
@@ -169,6 +169,162 @@ static void capacity_that_overflows_is_refused(void **state)
 {
 	(void)state;
 	assert_null(lm_job_create(LM_JOB_PREFETCH, SIZE_MAX / 8));
+}
+
+/* ---- limits -------------------------------------------------------------- */
+
+/* Pages 2 to 5 of region 0, then 7 and 8 of region 1, limited. */
+static struct lm_job *limited_job(uint64_t populate_bytes, uint64_t total_bytes)
+{
+	struct lm_job *job = job_of(GUEST + 2 * PAGE, 4 * PAGE);
+
+	lm_job_add(job, &stage.attachment, GUEST + GUEST_STEP + 7 * PAGE, 2 * PAGE);
+	lm_job_limit(job, populate_bytes, total_bytes);
+	return job;
+}
+
+static void no_limit_changes_nothing(void **state)
+{
+	struct lm_job *job = limited_job(0, 0);
+
+	(void)state;
+	assert_int_equal(job->range_count, 2);
+	assert_range(job, 0, 0, 2, 4);
+	assert_range(job, 1, 1, 7, 2);
+	assert_true(job->ahead_from >= job->range_count);
+	free(job);
+}
+
+/* Pages in all after a limit of so many bytes. */
+static void assert_total(uint64_t bytes, size_t pages)
+{
+	struct lm_job *job = limited_job(0, bytes);
+	size_t sum = 0;
+
+	for (size_t i = 0; i < job->range_count; i++) {
+		assert_true(job->ranges[i].count > 0);
+		sum += job->ranges[i].count;
+	}
+	assert_int_equal(sum, pages);
+	free(job);
+}
+
+static void total_is_rounded_up_to_pages(void **state)
+{
+	(void)state;
+	assert_total(1, 1);
+	assert_total(PAGE - 1, 1);
+	assert_total(PAGE, 1);
+	assert_total(PAGE + 1, 2);
+	assert_total(4 * PAGE - 1, 4);
+}
+
+static void total_may_end_at_or_in_any_range(void **state)
+{
+	(void)state;
+	assert_total(4 * PAGE, 4);
+	assert_total(4 * PAGE + 1, 5);
+	assert_total(5 * PAGE, 5);
+	assert_total(6 * PAGE - 1, 6);
+	assert_total(6 * PAGE, 6);
+}
+
+static void total_beyond_everything_is_everything(void **state)
+{
+	(void)state;
+	assert_total(6 * PAGE + 1, 6);
+	assert_total(UINT64_MAX, 6);
+}
+
+/* Pages that are populated, and pages that are read ahead. */
+static void assert_parted(uint64_t populate_bytes, uint64_t total_bytes, size_t populated,
+			  size_t ahead)
+{
+	struct lm_job *job = limited_job(populate_bytes, total_bytes);
+
+	for (size_t i = 0; i < job->range_count; i++) {
+		size_t *left = i < job->ahead_from ? &populated : &ahead;
+
+		assert_true(job->ranges[i].count > 0 && job->ranges[i].count <= *left);
+		*left -= job->ranges[i].count;
+	}
+	assert_int_equal(populated, 0);
+	assert_int_equal(ahead, 0);
+	free(job);
+}
+
+static void rest_is_read_ahead(void **state)
+{
+	(void)state;
+	assert_parted(1, 0, 1, 5);
+	assert_parted(PAGE, 0, 1, 5);
+	assert_parted(PAGE + 1, 0, 2, 4);
+	assert_parted(4 * PAGE - 1, 0, 4, 2);
+	assert_parted(4 * PAGE, 0, 4, 2);
+	assert_parted(4 * PAGE + 1, 0, 5, 1);
+	assert_parted(6 * PAGE, 0, 6, 0);
+	assert_parted(UINT64_MAX, 0, 6, 0);
+}
+
+static void rest_ends_with_the_total(void **state)
+{
+	(void)state;
+	assert_parted(PAGE, 3 * PAGE, 1, 2);
+	assert_parted(PAGE, 5 * PAGE, 1, 4);
+	assert_parted(4 * PAGE, 5 * PAGE, 4, 1);
+	assert_parted(5 * PAGE, 5 * PAGE, 5, 0);
+	assert_parted(6 * PAGE, 2 * PAGE, 2, 0);
+}
+
+static void range_is_cut_in_two_at_the_limit(void **state)
+{
+	struct lm_job *job = limited_job(3 * PAGE, 0);
+
+	(void)state;
+	assert_int_equal(job->range_count, 3);
+	assert_int_equal(job->ahead_from, 1);
+	assert_range(job, 0, 0, 2, 3);
+	assert_range(job, 1, 0, 5, 1);
+	assert_range(job, 2, 1, 7, 2);
+	free(job);
+}
+
+static void job_of_everything_has_room_for_a_limit(void **state)
+{
+	struct lm_job *job = lm_job_create_all(LM_JOB_PREFETCH, &stage.attachment);
+
+	(void)state;
+	lm_job_limit(job, 5 * PAGE, 0);
+	assert_int_equal(job->range_count, 4);
+	assert_range(job, 0, 0, 0, 5);
+	assert_range(job, 1, 0, 5, PAGES - 5);
+	assert_range(job, 3, 2, 0, PAGES);
+	free(job);
+}
+
+static void job_of_nothing_can_be_limited(void **state)
+{
+	struct lm_job *job = job_of(GUEST + PAGE, 0);
+
+	(void)state;
+	lm_job_limit(job, 1, 1);
+	assert_int_equal(job->range_count, 0);
+	free(job);
+}
+
+static void limit_counts_giant_pages_whole(void **state)
+{
+	struct lm_job *job;
+
+	(void)state;
+	stage_close(NULL);
+	stage_open(GIANT, 4, 1);
+	job = job_of(GUEST, 4 * GIANT_PAGES * PAGE);
+	lm_job_limit(job, 1, GIANT_PAGES * PAGE + 1);
+	assert_int_equal(job->range_count, 2);
+	assert_range(job, 0, 0, 0, 1);
+	assert_range(job, 1, 0, 1, 1);
+	free(job);
 }
 
 /* ---- the queue ----------------------------------------------------------- */
@@ -353,6 +509,21 @@ int main(void)
 		cmocka_unit_test_setup_teardown(job_of_everything_has_all_pages, set_up,
 						stage_close),
 		cmocka_unit_test_setup_teardown(capacity_that_overflows_is_refused, set_up,
+						stage_close),
+		cmocka_unit_test_setup_teardown(no_limit_changes_nothing, set_up, stage_close),
+		cmocka_unit_test_setup_teardown(total_is_rounded_up_to_pages, set_up, stage_close),
+		cmocka_unit_test_setup_teardown(total_may_end_at_or_in_any_range, set_up,
+						stage_close),
+		cmocka_unit_test_setup_teardown(total_beyond_everything_is_everything, set_up,
+						stage_close),
+		cmocka_unit_test_setup_teardown(rest_is_read_ahead, set_up, stage_close),
+		cmocka_unit_test_setup_teardown(rest_ends_with_the_total, set_up, stage_close),
+		cmocka_unit_test_setup_teardown(range_is_cut_in_two_at_the_limit, set_up,
+						stage_close),
+		cmocka_unit_test_setup_teardown(job_of_everything_has_room_for_a_limit, set_up,
+						stage_close),
+		cmocka_unit_test_setup_teardown(job_of_nothing_can_be_limited, set_up, stage_close),
+		cmocka_unit_test_setup_teardown(limit_counts_giant_pages_whole, set_up,
 						stage_close),
 		cmocka_unit_test_setup_teardown(queue_begins_empty, set_up, stage_close),
 		cmocka_unit_test_setup_teardown(jobs_take_their_turn_in_order, set_up, stage_close),
