@@ -7,8 +7,18 @@ set -euo pipefail
 
 needs_userfaultfd
 command -v python3 >/dev/null || skip "python3 is not installed"
-mapfile -t engines < <("$program" --help | sed -n '/^Engines/,$ s/^[* ] \([a-z-]*\) .*/\1/p')
-[ "${#engines[@]}" -ge 10 ] || fail "--help names too few engines"
+mapfile -t engines < <("$program" --help | sed -n '/^Engines/,$ s/^[* ] \([a-z0-9-]*\) .*/\1/p')
+[ "${#engines[@]}" -ge 15 ] || fail "--help names too few engines"
+
+# A library without a compression has no such engine.
+for engine in lazymem-lz4 lazymem-zstd; do
+	run --memory 4K --repeat 1 $engine
+	! grep -q "engine $engine: .* built without" "$work/errors" || {
+		mapfile -t engines < <(printf '%s\n' "${engines[@]}" | grep -vx $engine)
+		continue
+	}
+	[ "$status" -eq 0 ] || fail "$engine: status $status, not 0"
+done
 
 # check REPEATS: what holds for every run in $work/json.
 check() {
@@ -32,6 +42,17 @@ for r in runs:
         assert r["faults"] >= r["pages"], r
     if r["engine"] == "naive":
         assert r["bytes_read"] == 4096 * r["faults"], r
+    demand = [r[key] for key in ("recorded_faults", "waited_faults", "late_faults",
+                                 "demand_p50_ns", "demand_p99_ns", "demand_max_ns")]
+    assert r["resident_before"] <= r["source_pages"] or r["engine"] == "floor", r
+    if not r["engine"].startswith("lazymem"):
+        assert demand == [None] * 6, r
+        continue
+    assert all(isinstance(number, int) for number in demand), r
+    assert demand[1] + demand[2] <= r["faults"], r
+    assert demand[3] <= demand[4] <= demand[5] <= r["max_ns"], r
+    if r["engine"] in ("lazymem", "lazymem-direct"):
+        assert demand[0] >= r["recorded_pages"] and demand[3] > 0, r
     if r["engine"] in ("eager", "lazymem-fill"):
         assert r["complete_ns"] >= r["wall_ns"], r
 END
@@ -54,3 +75,21 @@ measure 1 --memory 4M --workload post-restore
 measure 1 --memory 4K --workload sequential --threads 4
 measure 1 --memory 64M --workload image_rotate
 [ "$(nproc)" -lt 2 ] || measure 1 --memory 4M --pin other
+
+# Several workloads: the summary is what follows from the runs.
+succeeds --workload functions --memory 128M --repeat 2 --json "$work/json" kernel lazymem
+python3 - "$work/json" <<'END' >"$work/output" 2>&1 || fail "the summary is wrong"
+import json, math, statistics, sys
+report = json.load(open(sys.argv[1]))
+runs = {(r["engine"], r["workload"], r["repeat"]): r for r in report["runs"]}
+names = sorted({r["workload"] for r in report["runs"]})
+assert len(names) == 10
+ratios = [statistics.median(runs["lazymem", name, turn]["wall_ns"] / runs["kernel", name, turn]["wall_ns"]
+                            for turn in (1, 2)) for name in names]
+kernel, lazymem = report["summary"]
+assert (kernel["engine"], lazymem["engine"]) == ("kernel", "lazymem")
+assert kernel["wall_to_kernel"] == 1 and kernel["recorded_faults_share"] is None
+assert abs(lazymem["wall_to_kernel"] / math.exp(statistics.mean(map(math.log, ratios))) - 1) < 1e-4
+assert lazymem["recorded_faults_share"] >= 1
+assert lazymem["wall_to_reap"] is None and lazymem["first_to_reap"] is None
+END

@@ -42,6 +42,12 @@ refuses 1 'trace' --workload trace:short kernel
 refuses 1 'too small for workload helloworld' --workload helloworld --memory 1M kernel
 refuses 1 'too small for workload post-restore' --workload post-restore --memory 4K kernel
 
+succeeds --make-trace made --workload helloworld
+succeeds --workload trace:made --memory 256M --repeat 1 --json json kernel
+grep -q '"pages":1965,' json || fail "the trace has not the recorded pages of helloworld"
+refuses 1 'nosuch/trace' --make-trace nosuch/trace
+refuses 1 'short' --make-trace short/trace
+
 run --memory 1M --repeat 1 --json /dev/full kernel
 [ "$status" -eq 1 ] || fail "a full disk under --json is not noticed"
 grep -q 'json /dev/full: No space' "$work/errors" || fail "a full disk is not named"

@@ -33,3 +33,14 @@ done
 for signal in INT TERM; do
 	interrupted $signal 0.3 --make-image "$work/images/big" --memory 64G
 done
+
+# While a snapshot is written, and while it is used. The first engine that gets
+# ready has a name for its file only that long.
+run --memory 4K --repeat 1 floor
+[ "$status" -ne 77 ] || exit 0
+for signal in INT TERM; do
+	for seconds in 0.2 0.5 1 1.5 2 3; do
+		interrupted $signal $seconds --directory "$work/images" --memory 256M --repeat 10000 \
+			lazymem-prefetch lazymem-snapshot
+	done
+done

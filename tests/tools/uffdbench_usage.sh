@@ -23,10 +23,12 @@ for number in '' 0 -1 x 1x 99999; do
 done
 refuses 2 '--source warm' --source warm
 refuses 2 '--pin near' --pin near
-for option in json plot directory image make-image; do
+for option in json plot directory image guest-image make-image make-trace; do
 	refuses 2 "--$option needs a path" --$option ''
 done
-refuses 2 'exclude each other' --image a --make-image b
+refuses 2 '--make-image and --image exclude each other' --image a --make-image b
+refuses 2 'exclude each other' --image a --guest-image b
+refuses 2 'exclude each other' --make-trace a --make-image b
 
 for option in --help --version; do
 	succeeds $option

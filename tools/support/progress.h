@@ -6,8 +6,13 @@
 #ifndef SUPPORT_PROGRESS_H
 #define SUPPORT_PROGRESS_H
 
+#include <stdint.h>
+
 /* Replace the line. */
 void progress_show(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Replace the line by a bar; cheap to call often. */
+void progress_bar(const char *what, uint64_t done, uint64_t total);
 
 /* Remove the line, before anything else is printed. */
 void progress_clear(void);

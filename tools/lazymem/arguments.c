@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "arguments.h"
+#include "size.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_help_and_exit(const struct command *command)
+{
+	command_print_usage(command, "usage: ");
+	printf("\n%s\nExit status: 0 success, 1 failure, 2 wrong command line. See lazymem(1).\n",
+	       command->help);
+	exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED);
+}
+
+static void check_count(const struct command *command, int count, int least, int most)
+{
+	if (count < least)
+		REFUSE("%s needs %d file name%s, not %d; see lazymem %s --help", command->name,
+		       least, least == 1 ? "" : "s", count, command->name);
+	if (count > most)
+		REFUSE("%s takes at most %d file name%s, not %d; see lazymem %s --help",
+		       command->name, most, most == 1 ? "" : "s", count, command->name);
+}
+
+int arguments_parse(const struct command *command, int argc, char **argv,
+		    const struct option *options, arguments_take take, void *context, int least,
+		    int most)
+{
+	int option;
+
+	opterr = 0;
+	optind = 0;
+	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (option == OPTION_HELP)
+			print_help_and_exit(command);
+		if (option == ':')
+			REFUSE("option %s needs a value", argv[optind - 1]);
+		if (option == '?')
+			REFUSE("unknown option %s; see lazymem %s --help", argv[optind - 1],
+			       command->name);
+		take(context, option, optarg);
+	}
+	check_count(command, argc - optind, least, most);
+	for (int i = optind; i < argc; i++) {
+		if (argv[i][0] == '\0')
+			REFUSE("%s: a file name is empty", command->name);
+	}
+	return optind;
+}
+
+uint64_t arguments_size(const char *name, const char *text)
+{
+	uint64_t size;
+	int error = size_parse(text, &size);
+
+	if (error == -ERANGE)
+		REFUSE("--%s %s is too large", name, text);
+	if (error != 0)
+		REFUSE("--%s %s is no size: give bytes, or a number with K, M or G", name, text);
+	return size;
+}
+
+int arguments_integer(const char *name, const char *text, int least, int most)
+{
+	char *end;
+	long number;
+
+	errno = 0;
+	number = strtol(text, &end, 10);
+	if (end == text || *end != '\0' || errno != 0 || number < least || number > most)
+		REFUSE("--%s %s is no number from %d to %d", name, text, least, most);
+	return (int)number;
+}
+
+unsigned arguments_word(const char *name, const char *text, const char *const *words)
+{
+	for (unsigned i = 0; words[i] != NULL; i++) {
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	}
+	REFUSE("--%s %s: unknown; see --help", name, text);
+}

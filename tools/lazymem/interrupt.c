@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "interrupt.h"
+#include "complain.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static const int deferred[] = {SIGINT, SIGTERM, SIGHUP};
+
+#define DEFERRED_COUNT (sizeof(deferred) / sizeof(*deferred))
+
+static volatile sig_atomic_t came;
+
+static void notice(int number)
+{
+	came = number;
+}
+
+/* A signal that the caller ignores, as nohup does, stays ignored. */
+void interrupt_defer(void)
+{
+	const struct sigaction action = {.sa_handler = notice,
+					 .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+	struct sigaction old;
+
+	for (size_t i = 0; i < DEFERRED_COUNT; i++) {
+		if (sigaction(deferred[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(deferred[i], &action, NULL);
+	}
+}
+
+bool interrupt_came(void)
+{
+	return came != 0;
+}
+
+void interrupt_deliver(void)
+{
+	const int number = came;
+
+	if (number == 0)
+		return;
+	complain("interrupted; nothing was written");
+	signal(number, SIG_DFL);
+	raise(number);
+}

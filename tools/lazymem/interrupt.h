@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * interrupt.h - SIGINT, SIGTERM and SIGHUP while a file is written: the
+ * temporary file is removed, and then the process ends by the signal. A second
+ * signal ends it at once.
+ */
+#ifndef LAZYMEM_TOOL_INTERRUPT_H
+#define LAZYMEM_TOOL_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* From now on, signals are only noticed. */
+void interrupt_defer(void);
+
+bool interrupt_came(void);
+
+/* Nothing is left to be removed: end by the signal, if one came. */
+void interrupt_deliver(void);
+
+#endif
