@@ -3,6 +3,7 @@
 #include "complain.h"
 #include "functions.h"
 #include "progress.h"
+#include "recorded_trace.h"
 #include "report.h"
 
 #include <libgen.h>
@@ -292,4 +293,23 @@ int bench_make_image(const struct options *options)
 	result = image_make(options->make_image, workload.memory, workload.layout);
 	workload_destroy(&workload);
 	return result == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED;
+}
+
+int bench_make_trace(const struct options *options)
+{
+	const char *name = workload_name(options, 0);
+	struct lazymem_trace *trace = NULL;
+	struct workload workload;
+	int error;
+
+	if (workload_create(name, options->memory, &workload) != 0)
+		return EXIT_RUN_FAILED;
+	error = recorded_trace(&workload, &trace);
+	if (error == 0)
+		error = lazymem_trace_save(trace, options->make_trace);
+	if (error != 0)
+		complain("%s", lazymem_error_message());
+	lazymem_trace_destroy(trace);
+	workload_destroy(&workload);
+	return error == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED;
 }

@@ -11,6 +11,9 @@
 /* Measure, print, write. An exit status. */
 int bench(const struct options *options);
 
+/* --make-trace. An exit status. */
+int bench_make_trace(const struct options *options);
+
 /* --make-image. An exit status. */
 int bench_make_image(const struct options *options);
 

@@ -61,6 +61,8 @@ int main(int argc, char **argv)
 	check_page_size();
 	if (options.make_image != NULL)
 		return bench_make_image(&options);
+	if (options.make_trace != NULL)
+		return bench_make_trace(&options);
 	check_permission(&options);
 	sigaction(SIGBUS, &action, NULL);
 	return bench(&options);

@@ -28,6 +28,7 @@ enum {
 	OPTION_IMAGE,
 	OPTION_GUEST_IMAGE,
 	OPTION_MAKE_IMAGE,
+	OPTION_MAKE_TRACE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -46,6 +47,7 @@ static const struct option long_options[] = {
 	{"image", required_argument, NULL, OPTION_IMAGE},
 	{"guest-image", required_argument, NULL, OPTION_GUEST_IMAGE},
 	{"make-image", required_argument, NULL, OPTION_MAKE_IMAGE},
+	{"make-trace", required_argument, NULL, OPTION_MAKE_TRACE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -155,6 +157,9 @@ static bool take(struct options *options, int option, const char *value)
 	case OPTION_MAKE_IMAGE:
 		options->make_image = parse_path("make-image", value);
 		return true;
+	case OPTION_MAKE_TRACE:
+		options->make_trace = parse_path("make-trace", value);
+		return true;
 	default:
 		return false;
 	}
@@ -195,14 +200,27 @@ static void take_engines(struct options *options, int count, char **names)
 	}
 }
 
+/* Each of them says what the image is, or that none is needed. */
 static void check_combination(const struct options *options)
 {
-	if (options->make_image != NULL && options->image != NULL)
-		REFUSE("--make-image and --image exclude each other");
-	if (options->guest_image != NULL && options->image != NULL)
-		REFUSE("--guest-image and --image exclude each other");
-	if (options->guest_image != NULL && options->make_image != NULL)
-		REFUSE("--guest-image and --make-image exclude each other");
+	const struct {
+		const char *name;
+		const char *value;
+	} exclusive[] = {
+		{"make-image", options->make_image},
+		{"make-trace", options->make_trace},
+		{"guest-image", options->guest_image},
+		{"image", options->image},
+	};
+	const char *given = NULL;
+
+	for (size_t i = 0; i < sizeof(exclusive) / sizeof(exclusive[0]); i++) {
+		if (exclusive[i].value == NULL)
+			continue;
+		if (given != NULL)
+			REFUSE("--%s and --%s exclude each other", given, exclusive[i].name);
+		given = exclusive[i].name;
+	}
 }
 
 void options_parse(int argc, char **argv, struct options *ret_options)

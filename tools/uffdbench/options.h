@@ -28,6 +28,7 @@ struct options {
 	const char *image;       /* an existing one; NULL: make one */
 	const char *guest_image; /* a real one; NULL: none */
 	const char *make_image;  /* make this one and do nothing else */
+	const char *make_trace;  /* likewise */
 	const struct engine *engines[OPTIONS_ENGINES_MAX];
 	unsigned engine_count;
 };

@@ -3,13 +3,13 @@
 #include "complain.h"
 #include "interrupt.h"
 #include "progress.h"
+#include "recorded_trace.h"
 #include "scratch.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <lazymem/file.h>
 #include <lazymem/snapshot_write.h>
-#include <lazymem/trace.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,38 +27,11 @@ static int failed(const struct order *order)
 	return -1;
 }
 
-static int append_recorded(const struct workload *workload, struct lazymem_trace *trace)
-{
-	for (size_t i = 0; i < workload->recorded_count; i++) {
-		struct lazymem_guest_range page = {{workload->recorded[i]}, PAGE_BYTES};
-		int error = lazymem_trace_append(trace, page);
-
-		if (error != 0)
-			return error;
-	}
-	return 0;
-}
-
-static int create_trace(const struct workload *workload, struct lazymem_trace **ret_trace)
-{
-	struct lazymem_trace *trace;
-	int error = lazymem_trace_create(PAGE_BYTES, &trace);
-
-	if (error != 0)
-		return error;
-	error = append_recorded(workload, trace);
-	if (error != 0)
-		lazymem_trace_destroy(trace);
-	else
-		*ret_trace = trace;
-	return error;
-}
-
 static int write_trace(void *argument, const char *path)
 {
 	struct order *order = argument;
 	struct lazymem_trace *trace;
-	int error = create_trace(order->context->workload, &trace);
+	int error = recorded_trace(order->context->workload, &trace);
 
 	if (error != 0)
 		return failed(order);
@@ -106,7 +79,7 @@ static int write_snapshot(void *argument, const char *path)
 	int error = lazymem_file_open(context->image->path, &options, &image);
 
 	if (error == 0 && order->optimized)
-		error = create_trace(context->workload, &trace);
+		error = recorded_trace(context->workload, &trace);
 	if (error == 0)
 		error = write_image_to(order, image, trace, path);
 	lazymem_trace_destroy(trace);
