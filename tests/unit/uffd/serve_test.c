@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * serve_test.c - from messages to reads: order, twins, neighbours, holes,
- * events, the bound of the backlog, and what is recorded.
+ * events, the bound of the backlog, what is recorded, and what comes along.
  */
 #include "stage.h"
 
@@ -643,6 +643,174 @@ static void outcomes_add_up_at_rest(void **state)
 #define ON_LARGE(test) cmocka_unit_test_setup_teardown(test, set_up_large, stage_close)
 #define RECORDING(test) cmocka_unit_test_setup_teardown(test, set_up_recording, stage_close)
 
+/* ---- pages that come along ----------------------------------------------- */
+
+static int set_up_around(void **state)
+{
+	stage_private(state);
+	stage.worker.options.fault_around = BUFFER_PAGES * PAGE;
+	return 0;
+}
+
+static int set_up_around_recording(void **state)
+{
+	set_up_around(state);
+	return lm_recorder_create(&stage.attachment.recorder, 32);
+}
+
+static int set_up_around_giant(void **state)
+{
+	stage_giant(state);
+	stage.worker.options.fault_around = BUFFER_PAGES * PAGE;
+	return 0;
+}
+
+static void pages_up_to_the_boundary_come_along(void **state)
+{
+	(void)state;
+	send_page(4);
+	serve();
+	assert_int_equal(stage.source.reads, 1);
+	assert_read(0, 4, 4);
+	assert_states(4, 4, LM_PAGE_PRESENT);
+	assert_int_equal(state_of(8), LM_PAGE_MISSING);
+	assert_true(holds_source(7));
+}
+
+static void nothing_before_the_fault_comes_along(void **state)
+{
+	(void)state;
+	send_page(6);
+	serve();
+	assert_read(0, 6, 2);
+	assert_states(4, 2, LM_PAGE_MISSING);
+}
+
+static void last_page_before_the_boundary_comes_alone(void **state)
+{
+	(void)state;
+	send_page(7);
+	serve();
+	assert_read(0, 7, 1);
+	assert_int_equal(state_of(8), LM_PAGE_MISSING);
+}
+
+/* Not a multiple in the region, but of the guest address. */
+static void boundary_is_one_of_guest_addresses(void **state)
+{
+	(void)state;
+	stage.regions[0].guest += 3 * PAGE;
+	send_page(4); /* at 7 */
+	serve();
+	assert_read(0, 4, 1);
+	send_page(5); /* at 8 */
+	serve();
+	assert_read(1, 5, 4);
+}
+
+static void pages_that_come_along_are_prefetched(void **state)
+{
+	(void)state;
+	send_page(4);
+	serve();
+	assert_outcome(LM_COPIED, 1);
+	assert_int_equal(counter(LM_PAGES_POPULATED), 4);
+	assert_int_equal(counter(LM_PAGES_PREFETCHED), 3);
+}
+
+static void asked_neighbours_beyond_the_boundary_come_too(void **state)
+{
+	(void)state;
+	for (size_t page = 6; page < 10; page++)
+		send_page(page);
+	serve();
+	assert_read(0, 6, 4);
+	assert_outcome(LM_COPIED, 4);
+	assert_int_equal(counter(LM_PAGES_PREFETCHED), 0);
+}
+
+static void page_that_is_there_ends_what_comes_along(void **state)
+{
+	static const enum lm_page_state states[] = {LM_PAGE_PRESENT, LM_PAGE_CLAIMED,
+						    LM_PAGE_DISCARDED, LM_PAGE_POISONED};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		size_t page = 4 + i * 4;
+
+		set_state(page + 2, 1, states[i]);
+		send_page(page);
+		serve();
+		assert_read(i, page, 2);
+		assert_int_equal(state_of(page + 2), states[i]);
+		assert_int_equal(state_of(page + 3), LM_PAGE_MISSING);
+	}
+}
+
+static void hole_ends_what_comes_along(void **state)
+{
+	(void)state;
+	stage.source.hole[6] = true;
+	send_page(4);
+	serve();
+	assert_read(0, 4, 2);
+	assert_states(6, 2, LM_PAGE_MISSING);
+}
+
+static void end_of_the_region_ends_what_comes_along(void **state)
+{
+	(void)state;
+	stage.regions[0].guest += 2 * PAGE;
+	send_page(30); /* at 32, two pages before the end */
+	serve();
+	assert_read(0, 30, 2);
+}
+
+static void nothing_comes_along_in_a_recording(void **state)
+{
+	(void)state;
+	send_page(4);
+	serve();
+	assert_read(0, 4, 1);
+}
+
+static void nothing_comes_along_with_a_giant_page(void **state)
+{
+	(void)state;
+	send_page(1);
+	serve();
+	assert_int_equal(state_of(1), LM_PAGE_PRESENT);
+	assert_int_equal(state_of(2), LM_PAGE_MISSING);
+}
+
+static void page_along_that_is_bad_keeps_no_fault_waiting(void **state)
+{
+	(void)state;
+	stage.source.bad[6] = true;
+	send_page(4);
+	serve();
+	run_reads();
+	assert_int_equal(state_of(4), LM_PAGE_PRESENT);
+	assert_states(5, 3, LM_PAGE_MISSING);
+	assert_outcome(LM_COPIED, 1);
+	assert_null(stage.worker.delayed.first);
+}
+
+static void fault_joins_a_page_that_comes_along(void **state)
+{
+	(void)state;
+	stage.source.holds = true;
+	send_page(4);
+	serve();
+	send_page(6);
+	serve();
+	assert_int_equal(stage.source.reads, 1);
+	source_complete(0);
+	run_reads();
+	assert_int_equal(counter(LM_COPIED), 1);
+	assert_int_equal(counter(LM_COALESCED), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -692,6 +860,32 @@ int main(void)
 		RECORDING(page_given_back_after_a_failure_is_recorded_once),
 		RECORDING(fault_that_joins_a_prefetch_is_recorded),
 		ON_PRIVATE(outcomes_add_up_at_rest),
+		cmocka_unit_test_setup_teardown(pages_up_to_the_boundary_come_along, set_up_around,
+						stage_close),
+		cmocka_unit_test_setup_teardown(nothing_before_the_fault_comes_along, set_up_around,
+						stage_close),
+		cmocka_unit_test_setup_teardown(last_page_before_the_boundary_comes_alone,
+						set_up_around, stage_close),
+		cmocka_unit_test_setup_teardown(boundary_is_one_of_guest_addresses, set_up_around,
+						stage_close),
+		cmocka_unit_test_setup_teardown(pages_that_come_along_are_prefetched, set_up_around,
+						stage_close),
+		cmocka_unit_test_setup_teardown(asked_neighbours_beyond_the_boundary_come_too,
+						set_up_around, stage_close),
+		cmocka_unit_test_setup_teardown(page_that_is_there_ends_what_comes_along,
+						set_up_around, stage_close),
+		cmocka_unit_test_setup_teardown(hole_ends_what_comes_along, set_up_around,
+						stage_close),
+		cmocka_unit_test_setup_teardown(end_of_the_region_ends_what_comes_along,
+						set_up_around, stage_close),
+		cmocka_unit_test_setup_teardown(nothing_comes_along_in_a_recording,
+						set_up_around_recording, stage_close),
+		cmocka_unit_test_setup_teardown(nothing_comes_along_with_a_giant_page,
+						set_up_around_giant, stage_close),
+		cmocka_unit_test_setup_teardown(page_along_that_is_bad_keeps_no_fault_waiting,
+						set_up_around, stage_close),
+		cmocka_unit_test_setup_teardown(fault_joins_a_page_that_comes_along, set_up_around,
+						stage_close),
 	};
 
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
