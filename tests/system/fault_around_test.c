@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fault_around_test.c - the pages that come along with a faulting one.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <support/actor.h>
+#include <support/guest.h>
+#include <support/source.h>
+
+#define LENGTH (4 * MIB)
+#define AROUND (64 * (size_t)1024)
+#define ALONG (AROUND / PAGE) /* pages */
+
+struct fixture {
+	struct image image;
+	struct source source;
+	struct guest guest;
+};
+
+static void begin_as(struct fixture *f, enum memory_kind kind, const char *layout,
+		     const struct lazymem_attach_options *attach_options)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_around = AROUND};
+
+	image_create(&f->image, LENGTH, layout, 31);
+	source_create(&f->source, &f->image);
+	guest_map(&f->guest, kind, LENGTH, 0, f->source.backing);
+	guest_attach(&f->guest, &options, attach_options);
+}
+
+static void begin(struct fixture *f, enum memory_kind kind, const char *layout)
+{
+	begin_as(f, kind, layout, NULL);
+}
+
+static void end(struct fixture *f)
+{
+	guest_end(&f->guest);
+	source_destroy(&f->source);
+	image_destroy(&f->image);
+}
+
+static unsigned char *page_at(struct fixture *f, size_t page)
+{
+	return f->guest.host + page * PAGE;
+}
+
+static bool arrived(struct fixture *f, size_t page, size_t count)
+{
+	return image_matches(&f->image, page * PAGE, page_at(f, page), count * PAGE);
+}
+
+/* Which pages were read: none but `count` from `page` on, and these once. */
+static void expect_read(struct fixture *f, size_t page, size_t count)
+{
+	for (size_t i = 0; i < LENGTH / PAGE; i++)
+		assert_int_equal(source_most_reads(&f->source, i * PAGE, PAGE),
+				 i >= page && i < page + count);
+}
+
+static void test_pages_up_to_the_boundary_come_with_a_fault(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state), "d");
+	touch(page_at(&f, ALONG + 5));
+	assert_int_equal(source_reads(&f.source), 1);
+	expect_read(&f, ALONG + 5, ALONG - 5);
+	assert_true(arrived(&f, ALONG + 5, ALONG - 5));
+	struct lazymem_statistics s = statistics_at_rest(f.guest.attachment);
+	assert_int_equal(s.faults, 1);
+	assert_int_equal(s.pages_populated, ALONG - 5);
+	assert_int_equal(s.pages_prefetched, ALONG - 6);
+	end(&f);
+}
+
+static void test_the_last_page_before_the_boundary_comes_alone(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state), "d");
+	touch(page_at(&f, ALONG - 1));
+	expect_read(&f, ALONG - 1, 1);
+	end(&f);
+}
+
+static void test_nothing_comes_along_by_default(void **state)
+{
+	struct fixture f;
+
+	image_create(&f.image, LENGTH, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_start(&f.guest, kind_of(state), LENGTH, f.source.backing);
+	touch(page_at(&f, 4));
+	expect_read(&f, 4, 1);
+	end(&f);
+}
+
+static void test_nothing_comes_along_in_a_recording(void **state)
+{
+	struct lazymem_attach_options options = {.size = sizeof(options),
+						 .flags = LAZYMEM_ATTACH_RECORD};
+	struct fixture f;
+
+	begin_as(&f, kind_of(state), "d", &options);
+	touch(page_at(&f, 4));
+	expect_read(&f, 4, 1);
+	end(&f);
+}
+
+static void test_a_huge_page_comes_alone(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, HUGETLB, "d");
+	touch(f.guest.host);
+	assert_int_equal(statistics_at_rest(f.guest.attachment).pages_populated, 1);
+	end(&f);
+}
+
+static void test_a_page_that_is_there_is_left_as_it_is(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state), "d");
+	assert_int_equal(stamp(page_at(&f, 7)), STAMP); /* brings 7 to 15 */
+	touch(page_at(&f, 3));
+	assert_int_equal(*page_at(&f, 7), STAMP);
+	assert_true(arrived(&f, 3, 4));
+	assert_int_equal(source_most_reads(&f.source, 0, LENGTH), 1);
+	end(&f);
+}
+
+static void test_a_discarded_page_stays_zero(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state), "d");
+	assert_ok(lazymem_mapping_discard(f.guest.mapping, 7 * PAGE, PAGE));
+	touch(page_at(&f, 3));
+	expect_read(&f, 3, 4);
+	assert_true(all_zero(page_at(&f, 7), PAGE));
+	end(&f);
+}
+
+/* While the read that brings it along is in flight. */
+static void test_a_page_discarded_meanwhile_reads_as_zeros(void **state)
+{
+	struct fixture f;
+	struct actor actor;
+
+	begin(&f, kind_of(state), "d");
+	source_hold(&f.source, 0, LENGTH);
+	actor_start(&actor, touch, page_at(&f, 3));
+	assert_true(source_await_held(&f.source, 1));
+	assert_ok(lazymem_mapping_discard(f.guest.mapping, 7 * PAGE, PAGE));
+	source_release(&f.source);
+	assert_int_equal(actor_join(&actor), f.image.bytes[3 * PAGE]);
+	assert_true(all_zero(page_at(&f, 7), PAGE));
+	assert_true(arrived(&f, 3, 4));
+	assert_true(arrived(&f, 8, ALONG - 8));
+	end(&f);
+}
+
+static void test_a_hole_is_not_read_with_it(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state), "ddddddhd");
+	touch(page_at(&f, 3));
+	expect_read(&f, 3, 3);
+	assert_true(arrived(&f, 0, LENGTH / PAGE));
+	end(&f);
+}
+
+static enum lazymem_verdict poison_at_once(void *context, const struct lazymem_failure *failure)
+{
+	(void)failure;
+	++*(unsigned *)context;
+	return LAZYMEM_POISON;
+}
+
+static void test_a_bad_page_along_poisons_no_other(void **state)
+{
+	unsigned asked = 0;
+	struct lazymem_attach_options options = {
+		.size = sizeof(options), .on_failure = poison_at_once, .context = &asked};
+	struct fixture f;
+
+	begin_as(&f, kind_of(state), "d", &options);
+	source_fail(&f.source, 7 * PAGE, PAGE, -EIO, UINT64_MAX);
+	assert_int_equal(touch(page_at(&f, 3)), f.image.bytes[3 * PAGE]);
+	assert_int_equal(asked, 0);
+	for (size_t page = 0; page < ALONG; page++)
+		assert_int_equal(touch(page_at(&f, page)),
+				 page == 7 ? SIGNALLED + SIGBUS : f.image.bytes[page * PAGE]);
+	assert_int_equal(asked, 1);
+	assert_int_equal(statistics_at_rest(f.guest.attachment).pages_poisoned, 1);
+	end(&f);
+}
+
+static void test_a_fault_that_joins_a_page_along_is_woken(void **state)
+{
+	struct fixture f;
+	struct actor first, second;
+
+	begin(&f, kind_of(state), "d");
+	source_hold(&f.source, 0, LENGTH);
+	actor_start(&first, touch, page_at(&f, 3));
+	assert_true(source_await_held(&f.source, 1));
+	actor_start(&second, touch, page_at(&f, 9));
+	assert_false(actor_is_done(&second, QUIET_MS));
+	source_release(&f.source);
+	assert_int_equal(actor_join(&first), f.image.bytes[3 * PAGE]);
+	assert_int_equal(actor_join(&second), f.image.bytes[9 * PAGE]);
+	expect_read(&f, 3, ALONG - 3);
+	end(&f);
+}
+
+#define THREADS 8u
+
+static int touch_downwards(void *argument)
+{
+	struct fixture *f = argument;
+	int wrong = 0;
+
+	for (size_t page = LENGTH / PAGE; page-- > 0;)
+		wrong += touch(page_at(f, page)) != f->image.bytes[page * PAGE];
+	return wrong;
+}
+
+static int touch_upwards(void *argument)
+{
+	struct fixture *f = argument;
+	int wrong = 0;
+
+	for (size_t page = 0; page < LENGTH / PAGE; page++)
+		wrong += touch(page_at(f, page)) != f->image.bytes[page * PAGE];
+	return wrong;
+}
+
+static void test_threads_that_meet_read_what_is_right(void **state)
+{
+	struct fixture f;
+	struct actor actors[THREADS];
+
+	begin(&f, kind_of(state), "dddddh");
+	for (size_t i = 0; i < THREADS; i++)
+		actor_start(&actors[i], i % 2 ? touch_downwards : touch_upwards, &f);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(actor_join(&actors[i]), 0);
+	assert_int_equal(source_most_reads(&f.source, 0, LENGTH), 1);
+	statistics_at_rest(f.guest.attachment);
+	end(&f);
+}
+
+static void test_bad_options_are_refused_by_name(void **state)
+{
+	static const struct lazymem_handler_options bad[] = {
+		{.size = sizeof(bad[0]), .fault_around = 3 * PAGE},
+		{.size = sizeof(bad[0]), .fault_around = 512 * 1024},
+		{.size = sizeof(bad[0]), .prefetch_piece = PAGE, .fault_around = 2 * PAGE},
+	};
+	struct lazymem_handler *handler = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_refused(lazymem_handler_create(&bad[i], &handler), -EINVAL, "fault_around");
+	assert_null(handler);
+}
+
+#define EACH_SMALL_KIND(function)                                                                  \
+	TEST_NAMED(function, #function " (anonymous)", ANONYMOUS),                                 \
+		TEST_NAMED(function, #function " (memfd)", MEMFD)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_SMALL_KIND(test_pages_up_to_the_boundary_come_with_a_fault),
+		EACH_SMALL_KIND(test_the_last_page_before_the_boundary_comes_alone),
+		EACH_SMALL_KIND(test_nothing_comes_along_by_default),
+		EACH_SMALL_KIND(test_nothing_comes_along_in_a_recording),
+		TEST(test_a_huge_page_comes_alone),
+		EACH_SMALL_KIND(test_a_page_that_is_there_is_left_as_it_is),
+		EACH_SMALL_KIND(test_a_discarded_page_stays_zero),
+		EACH_SMALL_KIND(test_a_page_discarded_meanwhile_reads_as_zeros),
+		EACH_SMALL_KIND(test_a_hole_is_not_read_with_it),
+		EACH_SMALL_KIND(test_a_bad_page_along_poisons_no_other),
+		EACH_SMALL_KIND(test_a_fault_that_joins_a_page_along_is_woken),
+		EACH_SMALL_KIND(test_threads_that_meet_read_what_is_right),
+		TEST(test_bad_options_are_refused_by_name),
+	};
+
+	require_faults();
+	require_hugetlb(BLOCK, LENGTH / BLOCK);
+	return run_group(tests);
+}
