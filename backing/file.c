@@ -103,6 +103,14 @@ static int choose_window(const struct lazymem_file_options *options, const char 
 	return 0;
 }
 
+/* Which bytes will be wanted is known here, and not to the kernel: it would take
+ * the reads of a working set for a row that goes on, and read far beyond its
+ * end. Only for a description of our own. */
+static void refuse_readahead(int fd)
+{
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 static int open_again(int fd, int flags)
 {
 	char path[32];
@@ -318,6 +326,7 @@ int lazymem_file_open(const char *path, const struct lazymem_file_options *optio
 		close(fd);
 		return error;
 	}
+	refuse_readahead(fd);
 	return create(fd, path, &known, ret_backing);
 }
 
@@ -350,7 +359,9 @@ int lazymem_file_from_fd(int fd, const char *name, const struct lazymem_file_opt
 	if (error != 0)
 		return error;
 	own = open_again(fd, 0);
-	if (own < 0)
+	if (own >= 0)
+		refuse_readahead(own);
+	else
 		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0)
 		return lm_error_errno(-errno, "%s: cannot duplicate descriptor %d", name, fd);

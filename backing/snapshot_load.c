@@ -197,6 +197,8 @@ static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_fil
 	struct section_bytes bytes;
 	int error = check_kind(fd, file, &options.length);
 
+	/* the kernel shall not take the header for the beginning of a row */
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	if (error == 0)
 		error = read_all(fd, header, sizeof(header), 0);
 	if (error == 0)
