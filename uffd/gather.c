@@ -18,13 +18,14 @@
  */
 #include "uffd/gather.h"
 
+#include "core/checked.h"
 #include "uffd/advance.h"
 #include "uffd/failure.h"
 #include "uffd/populate.h"
 
 #include <assert.h>
 
-struct lm_gather *lm_gather_start(struct lm_worker *worker)
+struct lm_gather *lm_gather_start(struct lm_worker *worker, size_t size)
 {
 	struct lm_gather *gather = worker->free_gathers;
 
@@ -34,16 +35,16 @@ struct lm_gather *lm_gather_start(struct lm_worker *worker)
 	gather->count = 0;
 	gather->left = 1;
 	gather->read.length = 0;
+	gather->size = (size_t)lm_min(size, worker->buffer_size);
 	return gather;
 }
 
-size_t lm_gather_room(const struct lm_worker *worker, const struct lm_gather *gather,
-		      const struct lm_lazy_region *region)
+size_t lm_gather_room(const struct lm_gather *gather, const struct lm_lazy_region *region)
 {
 	if (gather->count == LM_GATHER_PARTS ||
 	    (gather->count > 0 && gather->runs[0].region->backing != region->backing))
 		return 0;
-	return (worker->buffer_size - gather->read.length) >> region->page_shift;
+	return (gather->size - gather->read.length) >> region->page_shift;
 }
 
 void lm_gather_add(struct lm_gather *gather, struct lm_slot *slot)

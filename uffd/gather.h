@@ -7,13 +7,13 @@
 
 #include "uffd/worker_state.h"
 
-/* A free gather, NULL when there is none. */
-struct lm_gather *lm_gather_start(struct lm_worker *worker);
+/* A free gather for at most `size` bytes, and a buffer at most; NULL when there
+ * is none. */
+struct lm_gather *lm_gather_start(struct lm_worker *worker, size_t size);
 
 /* Pages of the region that the gather still has room for; 0 when it reads from
  * another backing object already. */
-size_t lm_gather_room(const struct lm_worker *worker, const struct lm_gather *gather,
-		      const struct lm_lazy_region *region);
+size_t lm_gather_room(const struct lm_gather *gather, const struct lm_lazy_region *region);
 
 /* Add the pages that a slot, which was started for it with LM_BUDGET_PART, has
  * claimed. They fit. */

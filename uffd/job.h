@@ -43,6 +43,7 @@ struct lm_job {
 	unsigned given_up;         /* pages */
 	bool ends_early;           /* too many */
 	size_t ahead_from;         /* ranges from this one on are only read ahead */
+	uint64_t gathered;         /* bytes sent off in gathers */
 	size_t range_count;
 	struct lm_job_range ranges[];
 };

@@ -25,6 +25,9 @@
 /* Pages looked at in one step: at a byte each, far below the time of a piece. */
 #define SCAN_PAGES ((size_t)1 << 16)
 
+/* Bytes of the first gather of a job. */
+#define FIRST_GATHER ((size_t)32 << 10)
+
 /* Pages without I/O (zeros, poison) in one piece, and in one step: installing one
  * is taken for looking at ZERO_COST. */
 #define PIECE_WITHOUT_IO ((size_t)512)
@@ -244,7 +247,7 @@ static size_t gather_some(struct lm_worker *worker, struct lazymem_attachment *a
 	struct lm_lazy_region *region = range->region;
 	size_t page = range->first + job->page, left = range->count - job->page;
 	size_t pass = unwanted(job, region, page, (size_t)lm_min(left, SCAN_PAGES));
-	size_t room = lm_gather_room(worker, gather, region), alike;
+	size_t room = lm_gather_room(gather, region), alike;
 	struct lm_slot *slot;
 	bool zero;
 
@@ -271,11 +274,21 @@ static size_t gather_some(struct lm_worker *worker, struct lazymem_attachment *a
 	return zero ? add_zeros(slot, job, page, alike) : add_bytes(gather, slot, job, page, alike);
 }
 
+/* The first gathers are small and grow: a guest that starts together with the
+ * replay waits for the first pages of it, and for nothing that comes after. */
+static size_t gather_size(const struct lm_job *job)
+{
+	const size_t page = job->ranges[job->range].region->page_size;
+	const size_t least = page > FIRST_GATHER ? page : FIRST_GATHER;
+
+	return job->gathered > least ? job->gathered : least;
+}
+
 /* One gather. False when this is nothing for a gather, and nothing was done. */
 static bool gather_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
 			struct lm_job *job)
 {
-	struct lm_gather *gather = lm_gather_start(worker);
+	struct lm_gather *gather = lm_gather_start(worker, gather_size(job));
 	size_t end = (size_t)lm_min(job->range_count, job->ahead_from);
 	size_t scanned = 0, added = 1;
 
@@ -286,6 +299,7 @@ static bool gather_step(struct lm_worker *worker, struct lazymem_attachment *att
 		scanned += added;
 	}
 	charge(job, gather->read.length, lm_clock_ns());
+	job->gathered += gather->read.length;
 	lm_gather_submit(worker, gather);
 	return scanned > 0;
 }

@@ -41,6 +41,7 @@ struct lm_gather {
 	size_t count;
 	size_t left; /* of these, not over yet; and one while they are gone through */
 	char *buffer;
+	size_t size;            /* bytes that it may have, at most */
 	bool in_flight;         /* the read */
 	bool is_quiet;          /* who waits is woken when all are installed: */
 	struct lm_slot *ended;  /* slots that count their faults then */
