@@ -121,7 +121,8 @@ static void test_scattered_pages_come_in_few_reads(void **state)
 	size_t pages = add_every_second(f);
 
 	replay(f);
-	assert_true(source_reads(&f->source) <= pages * PAGE / (256 * 1024) + 1);
+	/* the first four are smaller */
+	assert_true(source_reads(&f->source) <= pages * PAGE / (256 * 1024) + 5);
 	assert_int_equal(source_part_reads(&f->source), source_reads(&f->source));
 	assert_true(all_arrived(f));
 	struct lazymem_statistics s = statistics_at_rest(f->guest.attachment);
@@ -480,7 +481,7 @@ static void replay_regions(enum memory_kind kind, bool one_object)
 	assert_int_equal(s.faults, 0);
 	assert_int_equal(s.pages_prefetched, 3 * REGIONS);
 	if (one_object && kind != HUGETLB)
-		assert_int_equal(source_reads(&sources[0]), 1);
+		assert_true(source_reads(&sources[0]) <= 2); /* 32 KiB, and the rest */
 
 	lazymem_attachment_abort(attachment);
 	assert_ok(lazymem_handler_destroy(handler));
