@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * attachment_test.c - finding a page by its host address, the marks of a
- * discard, what a prefetch and a trace are refused for, and the sum of pages.
+ * discard, what a trace is refused for, and the sum of pages.
  */
 #include "stage.h"
 
@@ -106,86 +106,6 @@ static void discard_tells_what_the_pages_were(void **state)
 	assert_int_equal(before[3], LM_PAGE_MISSING);
 }
 
-/* ---- prefetch ------------------------------------------------------------ */
-
-static int prefetch(struct lazymem_guest_range *ranges, size_t count)
-{
-	struct lazymem_prefetch options = {
-		.size = sizeof(options), .ranges = ranges, .range_count = count};
-
-	return lazymem_attachment_prefetch(&stage.attachment, &options);
-}
-
-static void range_that_wraps_is_named(void **state)
-{
-	struct lazymem_guest_range ranges[] = {{{GUEST}, PAGE}, {{UINT64_MAX - PAGE}, 2 * PAGE}};
-
-	(void)state;
-	assert_int_equal(prefetch(ranges, 2), -EINVAL);
-	assert_says("range 1 ");
-	assert_says("0xffffffffffffefff+0x2000");
-	assert_null(lm_jobs_current(&stage.attachment.jobs));
-}
-
-static void ranges_at_null_are_refused(void **state)
-{
-	(void)state;
-	assert_int_equal(prefetch(NULL, 3), -EINVAL);
-	assert_says("3 ranges");
-}
-
-static void ranges_and_a_trace_are_refused(void **state)
-{
-	struct lazymem_guest_range range = {{GUEST}, PAGE};
-	struct lazymem_prefetch options = {
-		.size = sizeof(options), .ranges = &range, .range_count = 1};
-	struct lazymem_trace *trace = NULL;
-
-	(void)state;
-	assert_int_equal(lazymem_trace_create(PAGE, &trace), 0);
-	options.trace = trace;
-	assert_int_equal(lazymem_attachment_prefetch(&stage.attachment, &options), -EINVAL);
-	assert_says("not both");
-	lazymem_trace_destroy(trace);
-}
-
-static void unknown_prefetch_option_is_refused(void **state)
-{
-	struct {
-		struct lazymem_prefetch known;
-		uint64_t unknown;
-	} options = {.known = {.size = sizeof(options)}, .unknown = 1};
-
-	(void)state;
-	assert_int_equal(lazymem_attachment_prefetch(&stage.attachment, &options.known), -E2BIG);
-	assert_says("struct lazymem_prefetch");
-}
-
-static void wait_tells_the_time_it_waited(void **state)
-{
-	(void)state;
-	lm_slot_own_thread(NULL);
-	lm_jobs_append(&stage.attachment.jobs, lm_job_create(LM_JOB_PREFETCH, 0));
-	assert_int_equal(lazymem_attachment_wait(&stage.attachment, 1234), -ETIMEDOUT);
-	assert_says("1234 ns");
-}
-
-static void worker_does_not_wait_for_itself(void **state)
-{
-	(void)state;
-	lm_jobs_append(&stage.attachment.jobs, lm_job_create(LM_JOB_PREFETCH, 0));
-	assert_int_equal(lazymem_attachment_wait(&stage.attachment, UINT64_MAX), -EDEADLK);
-	assert_says("callback on a worker");
-}
-
-static void worker_queues_no_prefetch(void **state)
-{
-	(void)state;
-	assert_int_equal(lazymem_attachment_prefetch(&stage.attachment, NULL), -EDEADLK);
-	assert_says("callback on a worker");
-	assert_null(lm_jobs_current(&stage.attachment.jobs));
-}
-
 /* ---- statistics and trace ------------------------------------------------ */
 
 static void statistics_sum_the_pages_of_all_regions(void **state)
@@ -243,13 +163,6 @@ int main(void)
 		TEST(discard_that_comes_twice_is_counted_once),
 		TEST(discard_takes_poisoned_pages_out_of_their_count),
 		TEST(discard_tells_what_the_pages_were),
-		TEST(range_that_wraps_is_named),
-		TEST(ranges_at_null_are_refused),
-		TEST(ranges_and_a_trace_are_refused),
-		TEST(unknown_prefetch_option_is_refused),
-		TEST(wait_tells_the_time_it_waited),
-		TEST(worker_does_not_wait_for_itself),
-		TEST(worker_queues_no_prefetch),
 		TEST(statistics_sum_the_pages_of_all_regions),
 		TEST(statistics_write_no_more_than_the_callers_size),
 		TEST(statistics_of_no_size_are_refused),

@@ -55,6 +55,7 @@ struct source {
 	size_t lengths[1024];
 	size_t part_counts[1024]; /* 0: not in parts */
 	size_t reads;
+	unsigned char identity;     /* every byte of it; 0: none */
 	uint64_t ahead_offsets[64]; /* advice */
 	uint64_t ahead_lengths[64];
 	size_t aheads;
@@ -169,6 +170,14 @@ static inline int source_extent(void *object, uint64_t offset, uint64_t length,
 	return 0;
 }
 
+static inline int source_identity(void *object, struct lazymem_identity *ret_identity)
+{
+	const struct source *source = object;
+
+	memset(ret_identity, source->identity, sizeof(*ret_identity));
+	return 0; /* all zeros is none */
+}
+
 static inline struct lazymem_backing_operations source_operations(void)
 {
 	return (struct lazymem_backing_operations){
@@ -176,6 +185,7 @@ static inline struct lazymem_backing_operations source_operations(void)
 		.read = source_read,
 		.extent = source_extent,
 		.read_parts = stage.in_parts ? source_read : NULL,
+		.identity = source_identity,
 		.readahead = source_readahead,
 	};
 }
