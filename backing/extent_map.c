@@ -3,12 +3,9 @@
  * extent_map.c - a sorted array of the extents that are data.
  *
  * The array is filled once, in ascending order, and then only searched, so it
- * needs no lock. Its memory is bounded: a file of a million tiny extents would
- * make a map larger than what it saves. When the limit is reached, the length
- * below which a hole is not worth remembering doubles, and the extents around
- * shorter holes are joined, until half of the array is free. That errs on the
- * safe side only: a hole that is taken for data is read and gives zeros, while
- * data is never taken for a hole.
+ * needs no lock. Every hole is kept, however many there are: of an image that is
+ * laid over another one a hole is what shows the one below, and zeros in its
+ * place would be wrong bytes. The file system keeps as many extents itself.
  */
 #include "backing/extent_map.h"
 
@@ -20,10 +17,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void lm_extent_map_init(struct lm_extent_map *map, uint64_t length, size_t limit)
+void lm_extent_map_init(struct lm_extent_map *map, uint64_t length)
 {
-	assert(limit >= 2);
-	*map = (struct lm_extent_map){.limit = limit, .minimum_hole = 1, .length = length};
+	*map = (struct lm_extent_map){.length = length};
 }
 
 void lm_extent_map_destroy(struct lm_extent_map *map)
@@ -39,31 +35,11 @@ static uint64_t end_of(const struct lm_data_extent *extent)
 	return extent->start + extent->length;
 }
 
-/* Join the extents on both sides of every hole below the minimum. */
-static void join_extents(struct lm_extent_map *map)
-{
-	size_t last = 0;
-
-	for (size_t i = 1; i < map->count; i++) {
-		struct lm_data_extent *into = &map->data[last];
-		const struct lm_data_extent *next = &map->data[i];
-
-		if (next->start - end_of(into) < map->minimum_hole)
-			into->length = end_of(next) - into->start;
-		else
-			map->data[++last] = *next;
-	}
-	map->count = last + 1;
-}
-
 static int grow(struct lm_extent_map *map)
 {
-	size_t capacity = map->capacity == 0 ? 16 : map->capacity * 2;
-	struct lm_data_extent *data;
+	const size_t capacity = map->capacity == 0 ? 16 : map->capacity * 2;
+	struct lm_data_extent *data = reallocarray(map->data, capacity, sizeof(*data));
 
-	if (capacity > map->limit)
-		capacity = map->limit;
-	data = reallocarray(map->data, capacity, sizeof(*data));
 	if (data == NULL)
 		return lm_error(-ENOMEM, "no memory for %zu extents", capacity);
 	map->data = data;
@@ -74,17 +50,11 @@ static int grow(struct lm_extent_map *map)
 int lm_extent_map_add(struct lm_extent_map *map, uint64_t start, uint64_t length)
 {
 	assert(length > 0 && lm_fits(start, length, map->length));
-	while (map->count == map->limit) {
-		map->minimum_hole *= 2;
-		join_extents(map);
-		if (map->count <= map->limit / 2)
-			break;
-	}
 	if (map->count > 0) {
 		struct lm_data_extent *last = &map->data[map->count - 1];
 
 		assert(start >= end_of(last));
-		if (start - end_of(last) < map->minimum_hole) {
+		if (start == end_of(last)) {
 			last->length = start + length - last->start;
 			return 0;
 		}
@@ -99,37 +69,55 @@ int lm_extent_map_add(struct lm_extent_map *map, uint64_t start, uint64_t length
 	return 0;
 }
 
-/* The next data at or after `position` in the file, below `end`. False when
- * there is none; everything up to `end` when the file system cannot tell. */
-static bool next_data(int fd, uint64_t position, uint64_t end, struct lm_data_extent *ret_data)
+/* What the file system's failure to seek data or a hole means: 0 where it has no
+ * notion of them, or the file was cut off, so that everything is data. */
+static int judge_refusal(int error)
 {
-	off_t data, hole;
+	if (error == EINVAL || error == EOPNOTSUPP || error == ENXIO)
+		return 0;
+	return lm_error_errno(-error, "cannot seek holes");
+}
+
+/* The next data at or after `position` in the file, below `end`; an empty
+ * extent when there is none, everything up to `end` when the file system
+ * cannot tell. */
+static int next_data(int fd, uint64_t position, uint64_t end, struct lm_data_extent *ret_data)
+{
+	const off_t data = lseek(fd, (off_t)position, SEEK_DATA);
+	off_t hole;
 
 	*ret_data = (struct lm_data_extent){position, end - position};
-	data = lseek(fd, (off_t)position, SEEK_DATA);
-	if (data < 0)
-		return errno != ENXIO;
-	if ((uint64_t)data >= end)
-		return false;
+	if (data < 0 && errno != ENXIO)
+		return judge_refusal(errno);
+	if (data < 0 || (uint64_t)data >= end) {
+		ret_data->length = 0;
+		return 0;
+	}
 	if ((uint64_t)data < position)
-		return true;
+		return 0;
 	hole = lseek(fd, data, SEEK_HOLE);
-	if (hole <= data)
-		return true;
+	if (hole < 0)
+		return judge_refusal(errno);
+	if (hole == data)
+		return 0;
 	ret_data->start = (uint64_t)data;
 	ret_data->length = lm_min((uint64_t)hole, end) - (uint64_t)data;
-	return true;
+	return 0;
 }
 
 int lm_extent_map_scan(struct lm_extent_map *map, int fd, uint64_t start)
 {
 	const uint64_t end = start + map->length;
-	struct lm_data_extent data;
 	uint64_t position = start;
 
-	while (position < end && next_data(fd, position, end, &data)) {
-		int error = lm_extent_map_add(map, data.start - start, data.length);
+	while (position < end) {
+		struct lm_data_extent data;
+		int error = next_data(fd, position, end, &data);
 
+		if (error == 0 && data.length == 0)
+			return 0;
+		if (error == 0)
+			error = lm_extent_map_add(map, data.start - start, data.length);
 		if (error != 0)
 			return error;
 		position = end_of(&data);

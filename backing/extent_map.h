@@ -18,25 +18,20 @@ struct lm_extent_map {
 	struct lm_data_extent *data; /* sorted, disjoint, not adjacent, none empty */
 	size_t count;
 	size_t capacity;
-	size_t limit;          /* count stays below or at it */
-	uint64_t minimum_hole; /* a shorter hole counts as data */
-	uint64_t length;       /* of the whole array */
+	uint64_t length; /* of the whole array */
 };
 
-/* Extents that a map keeps at most unless there is a reason for another limit: 1 MiB. */
-#define LM_EXTENT_LIMIT 65536
-
-/* No data in `length` bytes. limit is at least 2. */
-void lm_extent_map_init(struct lm_extent_map *map, uint64_t length, size_t limit);
+/* No data in `length` bytes. */
+void lm_extent_map_init(struct lm_extent_map *map, uint64_t length);
 void lm_extent_map_destroy(struct lm_extent_map *map);
 
 /* Data at [start, start + length), inside the map, not before the data that
- * was added last. Past the limit the smallest holes become data. -ENOMEM. */
+ * was added last. -ENOMEM. */
 int lm_extent_map_add(struct lm_extent_map *map, uint64_t start, uint64_t length);
 
 /* Add what the file system calls data (SEEK_DATA, SEEK_HOLE) in the bytes of
  * fd from `start` on, as many as the map is long. Everything is data where it
- * cannot tell. Moves fd's offset. -ENOMEM. */
+ * has no notion of holes. Moves fd's offset. -ENOMEM, any other errno of lseek. */
 int lm_extent_map_scan(struct lm_extent_map *map, int fd, uint64_t start);
 
 /* The extent at `offset`, cut to `length` bytes, both inside the map. */

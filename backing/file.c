@@ -168,12 +168,12 @@ static int find_holes(struct lm_file *file, const char *name, uint64_t length)
 	struct measures measures;
 	int error;
 
-	lm_extent_map_init(&file->extents, length, LM_EXTENT_LIMIT);
+	lm_extent_map_init(&file->extents, length);
 	file->has_extents = true;
 	error = lm_extent_map_scan(&file->extents, file->fd, file->start);
 	(void)lseek(file->fd, position, SEEK_SET);
 	if (error != 0)
-		return error;
+		return lm_error(error, "%s: %s", name, lazymem_error_message());
 	error = measure(file->fd, name, &measures);
 	if (error != 0)
 		return error;
