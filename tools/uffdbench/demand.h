@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * demand.h - what of a run was left to demand: the pages that faults asked
- * for, and the touches that waited for that.
+ * demand.h - what of a run was left to demand: the touches that took a fault,
+ * and the pages of the recorded set among them.
  */
 #ifndef UFFDBENCH_DEMAND_H
 #define UFFDBENCH_DEMAND_H
@@ -14,15 +14,16 @@
 #include <stdint.h>
 
 struct demand {
-	bool known;               /* the engine tells; else the numbers below mean nothing */
-	uint64_t recorded_faults; /* recorded pages that a fault asked for, late ones included */
-	uint64_t waited;          /* faults for a page that was being read already */
-	uint64_t late;            /* faults for a page that had come meanwhile */
-	struct latency_summary latency; /* of the touches whose page a fault asked for */
+	bool known;                     /* which touches took a fault */
+	uint64_t recorded_faults;       /* touches of recorded pages that took a fault */
+	struct latency_summary latency; /* of all touches that took one */
+	bool waits_known;               /* the engine tells the two numbers below */
+	uint64_t waited;                /* faults for a page that was being read already */
+	uint64_t late;                  /* faults for a page that had come meanwhile */
 };
 
 /* After the touches, and before the samples are sorted. */
-struct demand demand_measure(const struct workload *workload, const struct toucher *toucher,
+struct demand demand_measure(const struct engine_context *context, const struct toucher *toucher,
 			     const struct engine_counters *counters);
 
 #endif

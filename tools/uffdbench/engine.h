@@ -30,18 +30,15 @@ struct engine_context {
 	unsigned char *memory;  /* set by start: the guest's memory, until stop */
 };
 
-/* What only the engine knows about a run. All zeros before `stop`, but for
- * what is the caller's. */
+/* What only the engine knows about a run. All zeros before `stop`. */
 struct engine_counters {
 	bool faults_known; /* false: the kernel's count of the process is taken */
 	uint64_t faults;
 	bool bytes_known; /* false: what the process had from devices is taken */
 	uint64_t bytes_read;
-	bool faulted_known;     /* does it tell for which pages there were faults? */
-	unsigned char *faulted; /* the caller's: for each page of guest memory, 1 when a fault
-				 * asked for it */
-	uint64_t waited;        /* of the faults: for a page that was being read already */
-	uint64_t late;          /* of the faults: for a page that had come meanwhile */
+	bool waits_known; /* does it tell what the faults waited for? */
+	uint64_t waited;  /* of the faults: for a page that was being read already */
+	uint64_t late;    /* of the faults: for a page that had come meanwhile */
 };
 
 struct engine {
@@ -50,6 +47,7 @@ struct engine {
 	const void *variant; /* for engines that share a file */
 	bool needs_userfaultfd;
 	bool has_source; /* its pages can be compared with the image */
+	bool prefetches; /* not every touch takes a fault */
 
 	int (*prepare)(struct engine_context *context); /* not timed; may be NULL */
 	int (*start)(struct engine_context *context);   /* the clock runs */

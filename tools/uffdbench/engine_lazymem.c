@@ -141,7 +141,6 @@ static int attach(struct engine_context *context, struct lazy *lazy)
 	};
 	struct lazymem_attach_options attach_options = {
 		.size = sizeof(attach_options),
-		.flags = LAZYMEM_ATTACH_RECORD,
 		.on_failure = give_up,
 		.context = (void *)(uintptr_t)context->engine,
 	};
@@ -217,37 +216,18 @@ static int settle(struct engine_context *context)
 	return lazymem_attachment_wait(lazy->attachment, UINT64_MAX) == 0 ? 0 : failed(context);
 }
 
-/* Mark the pages that faults asked for. */
-static int mark_faulted(const struct lazy *lazy, unsigned char *faulted)
-{
-	struct lazymem_trace *trace;
-	int error = lazymem_attachment_trace(lazy->attachment, &trace);
-
-	if (error != 0)
-		return error;
-	for (size_t i = 0; i < lazymem_trace_count(trace); i++) {
-		struct lazymem_guest_range range = lazymem_trace_range(trace, i);
-
-		memset(faulted + range.start.value / PAGE_BYTES, 1, range.length / PAGE_BYTES);
-	}
-	lazymem_trace_destroy(trace);
-	return 0;
-}
-
 static int count(const struct lazy *lazy, struct engine_counters *counters)
 {
 	struct lazymem_statistics statistics = {.size = sizeof(statistics)};
 	int error = lazymem_attachment_statistics(lazy->attachment, &statistics);
 
-	if (error == 0)
-		error = mark_faulted(lazy, counters->faulted);
 	if (error != 0)
 		return error;
 	counters->faults_known = true;
 	counters->faults = statistics.faults;
 	counters->bytes_known = true;
 	counters->bytes_read = statistics.bytes_read;
-	counters->faulted_known = true;
+	counters->waits_known = true;
 	counters->waited = statistics.coalesced;
 	counters->late = statistics.already_present;
 	return 0;
@@ -299,6 +279,7 @@ const struct engine engine_lazymem_fill = {
 	.name = "lazymem-fill",
 	.summary = "lazymem and a prefetch of everything from the start on",
 	.variant = &(const struct variant){.prefetch = PREFETCH_EVERYTHING},
+	.prefetches = true,
 	.settle = settle,
 	OPERATIONS,
 };
@@ -307,6 +288,7 @@ const struct engine engine_lazymem_prefetch = {
 	.name = "lazymem-prefetch",
 	.summary = "lazymem and a prefetch of the recorded set from the start on",
 	.variant = &(const struct variant){.own = OWN_TRACE, .prefetch = PREFETCH_TRACE},
+	.prefetches = true,
 	OPERATIONS,
 };
 
@@ -316,6 +298,7 @@ const struct engine engine_lazymem_snapshot = {
 	.variant = &(const struct variant){.own = OWN_OPTIMIZED,
 					   .prefetch = PREFETCH_TRACE,
 					   .fault_around = SNAPSHOT_FAULT_AROUND},
+	.prefetches = true,
 	OPERATIONS,
 };
 

@@ -175,6 +175,7 @@ const struct engine engine_reap = {
 	.summary = "the recorded set by one O_DIRECT read and one wake, then naive",
 	.needs_userfaultfd = true,
 	.has_source = true,
+	.prefetches = true,
 	.prepare = prepare,
 	.start = start,
 	.stop = stop,

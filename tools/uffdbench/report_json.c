@@ -65,8 +65,8 @@ static void put_known(struct json *json, const char *key, bool known, uint64_t v
 static void put_demand(struct json *json, const struct demand *demand)
 {
 	put_known(json, "recorded_faults", demand->known, demand->recorded_faults);
-	put_known(json, "waited_faults", demand->known, demand->waited);
-	put_known(json, "late_faults", demand->known, demand->late);
+	put_known(json, "waited_faults", demand->waits_known, demand->waited);
+	put_known(json, "late_faults", demand->waits_known, demand->late);
 	put_known(json, "demand_p50_ns", demand->known, demand->latency.p50_ns);
 	put_known(json, "demand_p99_ns", demand->known, demand->latency.p99_ns);
 	put_known(json, "demand_max_ns", demand->known, demand->latency.max_ns);

@@ -114,23 +114,26 @@ static struct cell format_share(double share)
 	return cell;
 }
 
-/* Does the engine tell what was left to demand, in the runs from `first` on? */
-static bool tells_demand(const struct report *report, const struct engine *engine, size_t first)
+/* What an engine tells in the runs from `first` on; NULL: nothing. */
+static const struct demand *demand_of(const struct report *report, const struct engine *engine,
+				      size_t first)
 {
 	for (size_t i = first; i < report->run_count; i++) {
 		if (report->runs[i].engine == engine && report->runs[i].demand.known)
-			return true;
+			return &report->runs[i].demand;
 	}
-	return false;
+	return NULL;
 }
 
-static void put_demand(const struct row *row)
+static void put_demand(const struct row *row, bool waits_known)
 {
+	struct cell none = {"-"};
+
 	printf("%-*s", NAME_WIDTH, row->engine->name);
 	format_put(format_share(MEDIAN(row, demand.recorded_faults) / MEDIAN(row, recorded_pages)),
 		   WIDTH);
-	format_put(format_count(MEDIAN(row, demand.waited)), WIDTH);
-	format_put(format_count(MEDIAN(row, demand.late)), WIDTH);
+	format_put(waits_known ? format_count(MEDIAN(row, demand.waited)) : none, WIDTH);
+	format_put(waits_known ? format_count(MEDIAN(row, demand.late)) : none, WIDTH);
 	format_put(format_ns(MEDIAN(row, demand.latency.p50_ns)), WIDTH);
 	format_put(format_ns(MEDIAN(row, demand.latency.p99_ns)), WIDTH);
 	format_put(format_ns(MEDIAN(row, demand.latency.max_ns)), WIDTH);
@@ -195,7 +198,7 @@ static void put_title(const struct report *report, const struct run *run)
 	       options->threads == 1 ? "" : "s", pin_name(options->pin), options->repeat);
 }
 
-/* What was left to demand, of the engines that tell. */
+/* What was left to demand, of the engines that serve faults themselves. */
 static void put_demands(const struct report *report, size_t first)
 {
 	static const char *const heads[] = {"recorded", "waited", "late", "p50",
@@ -204,8 +207,11 @@ static void put_demands(const struct report *report, size_t first)
 	bool begun = false;
 
 	for (unsigned i = 0; i < report->options->engine_count; i++) {
+		const struct demand *demand;
+
 		row.engine = report->options->engines[i];
-		if (!tells_demand(report, row.engine, first))
+		demand = demand_of(report, row.engine, first);
+		if (demand == NULL)
 			continue;
 		if (!begun) {
 			putchar('\n');
@@ -213,7 +219,7 @@ static void put_demands(const struct report *report, size_t first)
 			putchar('\n');
 		}
 		begun = true;
-		put_demand(&row);
+		put_demand(&row, demand->waits_known);
 	}
 }
 

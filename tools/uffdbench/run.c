@@ -16,7 +16,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -141,10 +140,9 @@ static void fill_in(struct run *run, const struct usage *before, const struct us
 	run->bytes_read = counters->bytes_known ? counters->bytes_read : run->device_bytes;
 }
 
-static void measure_with(struct engine_context *context, struct toucher *toucher,
-			 unsigned char *faulted, struct run *run)
+static void measure_with(struct engine_context *context, struct toucher *toucher, struct run *run)
 {
-	struct engine_counters counters = {.faulted = faulted};
+	struct engine_counters counters = {0};
 	struct usage before = read_usage();
 	struct usage after;
 
@@ -157,7 +155,8 @@ static void measure_with(struct engine_context *context, struct toucher *toucher
 	if (context->engine->stop(context, &counters) != 0)
 		run->failed = true;
 	fill_in(run, &before, &after, &counters);
-	run->demand = demand_measure(context->workload, toucher, &counters);
+	if (context->engine->needs_userfaultfd)
+		run->demand = demand_measure(context, toucher, &counters);
 	if (run->mismatches != 0)
 		complain("engine %s, run %u: %" PRIu64 " of %" PRIu64
 			 " pages are not as in the image",
@@ -171,21 +170,19 @@ static void measure_pinned(struct engine_context *context, const struct run_sett
 		.workload = context->workload,
 		.threads = settings->threads,
 		.write = settings->write,
+		.find_faults = context->engine->prefetches,
 		.image = context->engine->has_source ? context->image : NULL,
 		.cpu = settings->toucher_cpu,
 		.samples = samples,
 	};
-	unsigned char *faulted = calloc(context->workload->memory / PAGE_BYTES, 1);
-	struct toucher *toucher = NULL;
+	struct toucher *toucher;
 
-	if (faulted == NULL)
-		complain("no memory to count the faults of %s", run->workload);
-	if (faulted != NULL && toucher_create(&plan, &toucher) == 0)
-		measure_with(context, toucher, faulted, run);
-	else
+	if (toucher_create(&plan, &toucher) != 0) {
 		run->failed = true;
+		return;
+	}
+	measure_with(context, toucher, run);
 	toucher_destroy(toucher);
-	free(faulted);
 	if (!run->failed)
 		run->latency = samples_summarize(samples, context->workload->touch_count);
 }

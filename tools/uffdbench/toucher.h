@@ -19,6 +19,7 @@ struct toucher_plan {
 	const struct workload *workload;
 	unsigned threads;          /* thread i takes touches i, i + threads, ... */
 	bool write;                /* store PATTERN_WRITTEN instead of loading */
+	bool find_faults;          /* of the touches; else toucher_faulted means nothing */
 	const struct image *image; /* to compare with; NULL: nothing is a mismatch */
 	int cpu;                   /* where the threads run; -1: anywhere */
 	uint64_t *samples;         /* one for each touch, in no particular order */
@@ -36,6 +37,10 @@ void toucher_run(struct toucher *toucher, unsigned char *memory, uint64_t *ret_f
 /* After toucher_run, and before the samples are sorted: how long touch `index`
  * of the workload took, in nanoseconds. */
 uint64_t toucher_latency(const struct toucher *toucher, size_t index);
+
+/* After toucher_run: did that touch take a page fault? Only faults of a
+ * microsecond and more are found: those that somebody else resolved. */
+bool toucher_faulted(const struct toucher *toucher, size_t index);
 
 /* After toucher_run: compare all of every touched page, and count the pages
  * that were wrong when touched, or are now. */
