@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <support/actor.h>
 #include <support/guest.h>
 #include <support/source.h>
@@ -178,13 +179,13 @@ static void test_a_hole_is_not_read_with_it(void **state)
 static enum lazymem_verdict poison_at_once(void *context, const struct lazymem_failure *failure)
 {
 	(void)failure;
-	++*(unsigned *)context;
+	++*(atomic_uint *)context;
 	return LAZYMEM_POISON;
 }
 
 static void test_a_bad_page_along_poisons_no_other(void **state)
 {
-	unsigned asked = 0;
+	atomic_uint asked = 0;
 	struct lazymem_attach_options options = {
 		.size = sizeof(options), .on_failure = poison_at_once, .context = &asked};
 	struct fixture f;

@@ -135,6 +135,24 @@ static void test_scattered_pages_come_in_few_reads(void **state)
 	end(f);
 }
 
+/* Whoever starts together with a replay waits for its first 32 KiB, and not for
+ * a whole piece; each read has as much as all before it then. */
+static void test_the_first_reads_are_small(void **state)
+{
+	static const size_t most[] = {8, 16, 32, 64, 128};
+
+	for (size_t i = 0; i < sizeof(most) / sizeof(most[0]); i++) {
+		struct fixture *f = begin(kind_of(state), "d");
+
+		for (size_t page = 0; page < most[i]; page++)
+			add(f, 2 * page, 1);
+		replay(f);
+		assert_int_equal(source_reads(&f->source), i + 1);
+		assert_true(all_arrived(f));
+		end(f);
+	}
+}
+
 static void test_nothing_else_is_read(void **state)
 {
 	struct fixture *f = begin(kind_of(state), "d");
@@ -707,6 +725,7 @@ int main(void)
 		TEST_NAMED(test_scattered_pages_come_in_few_reads, "few_reads (anonymous)",
 			   ANONYMOUS),
 		TEST_NAMED(test_scattered_pages_come_in_few_reads, "few_reads (memfd)", MEMFD),
+		TEST(test_the_first_reads_are_small),
 		TEST_EACH_KIND(test_nothing_else_is_read),
 		TEST_EACH_KIND(test_pages_named_more_than_once_are_read_once),
 		TEST_EACH_KIND(test_holes_and_zeros_in_between_arrive),
