@@ -9,26 +9,15 @@
 #include "core/trace.h"
 #include "core/checked.h"
 #include "core/crc32c.h"
+#include "tests/fuzz/require.h"
 
 #include <endian.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define COUNT_AT 24
 #define RUN_SIZE ((size_t)16)
 #define CHECKSUM_SIZE ((size_t)4)
 #define FRAME_SIZE (LM_TRACE_HEADER_SIZE + CHECKSUM_SIZE)
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "fuzz_trace: not so: %s\n", #condition);                   \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static void check_invariants(const struct lazymem_trace *trace)
 {
