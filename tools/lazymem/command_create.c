@@ -201,8 +201,7 @@ static int open_parent(const struct create *create, struct inputs *inputs)
 /* A trace that is bound is bound to an image that is read here. */
 static int open_trace(const struct create *create, struct inputs *inputs)
 {
-	const struct lazymem_snapshot *images[] = {inputs->source.snapshot,
-						   inputs->parent.snapshot};
+	struct lazymem_backing *images[] = {inputs->source.backing, inputs->parent.backing};
 
 	inputs->trace = traces_load_for(create->trace, images, 2);
 	return inputs->trace != NULL ? 0 : -1;

@@ -67,7 +67,8 @@ static int choose_trace(struct optimize *optimize)
 	const struct lazymem_snapshot *snapshot = optimize->source.snapshot;
 
 	if (optimize->trace_path != NULL) {
-		optimize->trace = traces_load_for(optimize->trace_path, &snapshot, 1);
+		optimize->trace =
+			traces_load_for(optimize->trace_path, &optimize->source.backing, 1);
 		return optimize->trace != NULL ? 0 : -1;
 	}
 	if (lazymem_snapshot_trace(snapshot) != NULL || optimize->writing.compression_given)

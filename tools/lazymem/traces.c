@@ -85,16 +85,16 @@ struct lazymem_trace *traces_load(const char *path)
 	return trace;
 }
 
-static bool is_for(const struct lazymem_trace *trace, const struct lazymem_snapshot *image)
+static bool is_for(const struct lazymem_trace *trace, struct lazymem_backing *image)
 {
 	const struct lazymem_identity bound = lazymem_trace_identity(trace);
-	const struct lazymem_identity identity = snapshot_identity(image);
+	struct lazymem_identity identity;
 
-	return identity_equal(&bound, &identity);
+	return lazymem_backing_identity(image, &identity) == 0 && identity_equal(&bound, &identity);
 }
 
-struct lazymem_trace *traces_load_for(const char *path,
-				      const struct lazymem_snapshot *const *images, size_t count)
+struct lazymem_trace *traces_load_for(const char *path, struct lazymem_backing *const *images,
+				      size_t count)
 {
 	struct lazymem_trace *trace = traces_load(path);
 	struct lazymem_identity bound;

@@ -12,8 +12,8 @@ struct lazymem_trace *traces_load(const char *path);
 
 /* The same, for one of these images (NULL ones are passed over): a trace that
  * is bound to something else is refused. */
-struct lazymem_trace *traces_load_for(const char *path,
-				      const struct lazymem_snapshot *const *images, size_t count);
+struct lazymem_trace *traces_load_for(const char *path, struct lazymem_backing *const *images,
+				      size_t count);
 
 bool identity_is_none(const struct lazymem_identity *identity);
 bool identity_equal(const struct lazymem_identity *a, const struct lazymem_identity *b);
