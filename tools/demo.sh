@@ -16,8 +16,8 @@ usage: tools/demo.sh [--short] [--memory SIZE] [--build-dir DIRECTORY] [--direct
   --help                   print this
 
 Installs the Debian packages that are missing (as root, or with sudo), builds,
-makes an image with data, zero pages and holds, and restores it. The image is
-removed at the end.
+makes an image with data, zero pages and holes, restores it on demand, turns it
+into a snapshot, and compares. What was made is removed at the end.
 END
 }
 
@@ -27,6 +27,7 @@ build_dir=$root_dir/build-demo
 directory=${TMPDIR:-/var/tmp}
 memory=1G
 work=
+half=
 
 parse() {
 	while [ $# -gt 0 ]; do
@@ -56,7 +57,7 @@ parse() {
 
 # step N TEXT...: announce it.
 step() {
-	printf '\n[%s/5] %s\n' "$1" "${*:2}"
+	printf '\n[%s/7] %s\n' "$1" "${*:2}"
 }
 
 build_all() {
@@ -66,6 +67,7 @@ build_all() {
 		-DLAZYMEM_EXAMPLES=ON -DLAZYMEM_TOOLS=ON
 	uffdbench=$build_dir/tools/uffdbench/uffdbench
 	restore=$build_dir/docs/examples/restore
+	lazymem=$build_dir/tools/lazymem/lazymem
 }
 
 # Asked before anything is made: the message says what is missing and how to give it.
@@ -94,8 +96,26 @@ replay_trace() {
 	"$restore" --replay "$work/trace" "$image"
 }
 
+# In two regions, as the restored guest was: half of it from 4 GiB on. The trace is
+# bound to the image, and so goes into the snapshot of it.
+make_snapshot() {
+	step 5 "A snapshot of the image: compressed, a checksum for each page, its working set first"
+	half=$(($(stat -c %s "$image") / 2))
+	"$lazymem" create --region 0:$half --region 4G:$half --compress lz4 --trace "$work/trace" "$image" "$work/memory.snapshot"
+	"$lazymem" info "$work/memory.snapshot"
+	"$lazymem" verify "$work/memory.snapshot"
+}
+
+compare_working_sets() {
+	step 6 "A cold start of a small function: the kernel's own mapping of the file; its working
+      set read in one go, the guest waiting (reap); the same with lazymem out of a snapshot,
+      the guest running meanwhile"
+	"$uffdbench" --directory "$work" --workload helloworld --source cold \
+		--repeat 3 kernel reap lazymem-snapshot
+}
+
 compare() {
-	step 5 "Side by side: the kernel's own mapping of the file, one read and one copy a fault
+	step 7 "Side by side: the kernel's own mapping of the file, one read and one copy a fault
       in a loop (naive), lazymem on demand, and lazymem that fills the rest meanwhile"
 	"$uffdbench" --image "$image" --memory "$memory" --workload mixed --source cached \
 		--repeat 1 kernel naive lazymem lazymem-fill
@@ -109,5 +129,7 @@ SECONDS=0
 make_image
 restore_image
 replay_trace
+make_snapshot
+compare_working_sets
 compare
 printf '\nEvery page was as in the image. %s s after the build.\n' "$SECONDS"
