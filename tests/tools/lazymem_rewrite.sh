@@ -53,6 +53,10 @@ exports other image
 succeeds optimize --trace bound snapshot
 is snapshot '.trace.touched_bytes' 4096
 "$make_file" trace foreign 4096 "$(printf '%064d' 7)" 0x3000 0x1000
+"$make_file" trace recorded 4096 ./image 0x3000 0x1000
+succeeds create --trace recorded image other
+is other '.trace.touched_bytes' 4096
+refuses 1 'recorded: this trace is bound to another image' create --trace recorded state other2
 cp snapshot before
 refuses 1 'foreign: this trace is bound to another image' optimize --trace foreign snapshot
 refuses 1 'foreign: this trace is bound to another image' create --trace foreign image other2

@@ -67,6 +67,11 @@ refuses 1 'Is a directory' export snapshot .
 refuses 1 'would be written over image' create image image
 refuses 1 'would be written over state' create --blob vm=state image state
 refuses 1 'would be written over snapshot' export snapshot snapshot
+mkfifo fifo
+for output in fifo /dev/null; do
+	refuses 1 "$output: is no regular file" create image $output
+	refuses 1 "$output: is no regular file" export snapshot $output
+done
 ln image link
 refuses 1 'would be written over image' create image link
 exports snapshot image

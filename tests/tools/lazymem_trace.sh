@@ -61,6 +61,7 @@ refuses 1 'image' trace info image
 head -c 90 touched >"cut"
 refuses 1 'cut' trace info cut
 refuses 1 'nosuch' trace union touched touched nosuch/out
+refuses 1 '/dev/null: is no regular file' trace union touched touched /dev/null
 
 # The drawing.
 status=0
@@ -75,5 +76,6 @@ for file in touched snapshot; do
 done
 refuses 1 'empty trace' trace plot none drawing.svg
 refuses 1 'nosuch' trace plot touched nosuch/drawing.svg
+refuses 1 '/dev/null: is no regular file' trace plot touched /dev/null
 refuses 1 'would be written over touched' trace plot touched touched
 [ -z "$(find . -name 'drawing*')" ] || fail "something was left behind"

@@ -6,10 +6,12 @@
  *   make_file elf|elf32|qemu|qemu-shared OUTPUT   and the guest memory in OUTPUT.raw
  *   make_file trace OUTPUT PAGE-SIZE IDENTITY START LENGTH [START LENGTH]...
  *
- * IDENTITY is 64 hexadecimal digits, or -.
+ * IDENTITY is 64 hexadecimal digits, the name of a raw image that has a slash in
+ * it, or -.
  */
 #include <elf.h>
 #include <lazymem/common.h>
+#include <lazymem/file.h>
 #include <lazymem/trace.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,7 +255,7 @@ static void make_qemu(const char *path, bool shared)
 		put_big(file, 0, 8);
 		put_big(file, 1, 4);
 		put_big(file, PAGE, 8);
-		put_big(file, 0, 16);
+		put_zeros(file, 16);
 	} else {
 		put_block(file, "0000:00:02.0/vga.vram", VRAM_PAGES, false);
 	}
@@ -274,7 +276,15 @@ static void make_qemu(const char *path, bool shared)
 static struct lazymem_identity parse_identity(const char *text)
 {
 	struct lazymem_identity identity = {{0}};
+	struct lazymem_backing *image;
 
+	if (strchr(text, '/') != NULL) {
+		if (lazymem_file_open(text, NULL, &image) != 0 ||
+		    lazymem_backing_identity(image, &identity) != 0)
+			fail(lazymem_error_message());
+		lazymem_backing_unref(image);
+		return identity;
+	}
 	for (size_t i = 0; text[0] != '-' && i < sizeof(identity.bytes); i++) {
 		const char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
 

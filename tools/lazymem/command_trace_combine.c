@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arguments.h"
 #include "complain.h"
+#include "output_file.h"
 #include "trace_set.h"
 #include "traces.h"
 #include "writing.h"
@@ -62,6 +63,8 @@ static int combine_and_save(struct lazymem_trace *const *traces, char *const *pa
  * replaced by another trace; a snapshot may not. */
 static int check_output(char *const *paths, size_t count, const char *output)
 {
+	if (output_file_check(output) != 0)
+		return -1;
 	for (size_t i = 0; i < count; i++) {
 		enum image_format format;
 

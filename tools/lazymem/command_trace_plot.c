@@ -9,6 +9,7 @@
 #include "complain.h"
 #include "gnuplot.h"
 #include "interrupt.h"
+#include "output_file.h"
 #include "traces.h"
 #include "writing.h"
 
@@ -149,7 +150,7 @@ static int plot_file(const char *path, const char *output)
 		return EXIT_RUN_FAILED;
 	if (lazymem_trace_count(trace) == 0)
 		complain("%s: is an empty trace: there is nothing to draw", path);
-	else if (writing_check_distinct(output, path) == 0)
+	else if (output_file_check(output) == 0 && writing_check_distinct(output, path) == 0)
 		status = plot(trace, output);
 	lazymem_trace_destroy(trace);
 	return status;

@@ -27,17 +27,21 @@ static void set_mode(int fd, const char *path)
 	fchmod(fd, stat(path, &status) == 0 ? status.st_mode & 0777 : 0666 & ~mask);
 }
 
-int output_file_begin(const char *path, struct output_file *ret_file)
+int output_file_check(const char *path)
 {
 	struct stat status;
 
+	if (stat(path, &status) != 0 || S_ISREG(status.st_mode))
+		return 0;
+	complain("%s: %s", path, S_ISDIR(status.st_mode) ? strerror(EISDIR) : "is no regular file");
+	return -1;
+}
+
+int output_file_begin(const char *path, struct output_file *ret_file)
+{
 	*ret_file = (struct output_file){.path = path, .fd = -1};
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-		errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-		complain("%s: %s", path,
-			 S_ISDIR(status.st_mode) ? strerror(EISDIR) : "is no regular file");
+	if (output_file_check(path) != 0)
 		return -1;
-	}
 	if (asprintf(&ret_file->temporary, "%s.XXXXXX", path) < 0) {
 		ret_file->temporary = NULL;
 		return complain_of(path);

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What is at `path` may be replaced: nothing, or a regular file, and no device.
+ * 0, or -1 after a message. */
+int output_file_check(const char *path);
+
 struct output_file {
 	const char *path;
 	char *temporary;

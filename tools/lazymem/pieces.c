@@ -55,12 +55,13 @@ static const struct piece *look_up(const struct pieces *pieces, uint64_t offset,
 				   uint64_t *ret_length)
 {
 	const size_t index = find(&pieces->list, offset);
-	const struct piece *piece = &pieces->list.pieces[index];
+	const struct piece *piece;
 	uint64_t end;
 
 	*ret_length = length;
 	if (index == pieces->list.count)
 		return NULL;
+	piece = &pieces->list.pieces[index];
 	end = piece->start > offset ? piece->start : piece->start + piece->length;
 	if (end - offset < length)
 		*ret_length = end - offset;

@@ -2,6 +2,7 @@
 #include "writing.h"
 #include "complain.h"
 #include "interrupt.h"
+#include "output_file.h"
 #include "progress.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ int writing_run(const char *output, const struct lazymem_snapshot_plan *plan)
 	char what[] = "writing";
 	int error;
 
+	if (output_file_check(output) != 0)
+		return EXIT_RUN_FAILED;
 	shown.progress = report_progress;
 	shown.context = what;
 	interrupt_defer();
