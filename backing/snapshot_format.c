@@ -91,7 +91,7 @@ int lm_snapshot_check_regions(int error, const struct lazymem_snapshot_region *r
 			      size_t count, uint64_t memory_length)
 {
 	const uint64_t pages = lm_snapshot_pages(memory_length);
-	uint64_t total = 0; /* pages; 2^16 regions of at most 2^52 pages do not wrap */
+	uint64_t total = 0; /* pages; where it wraps, there are regions that overlap */
 
 	for (size_t i = 0; i < count; i++) {
 		const int result = check_region(error, &regions[i], i);

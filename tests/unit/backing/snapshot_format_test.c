@@ -122,6 +122,23 @@ static void regions_that_overlap_are_refused(void **state)
 	assert_regions_refused("overlaps", {0x2000, 0x5000}, {0x2000, 0x5000});
 }
 
+/* 8192 times 2^51 pages are 2^64, which is nothing in 64 bits. */
+static void regions_whose_sum_wraps_are_refused(void **state)
+{
+	static unsigned char bytes[8193 * 16];
+	struct lazymem_snapshot_region *regions = NULL;
+	size_t count = 0;
+
+	(void)state;
+	lm_put_u64(bytes + 8, lm_snapshot_pages(MEMORY_LENGTH) * PAGE);
+	for (size_t i = 1; i < 8193; i++)
+		lm_put_u64(bytes + 16 * i + 8, UINT64_C(1) << 63);
+	header.sections[LM_SECTION_REGIONS].length = sizeof(bytes);
+	assert_int_equal(lm_snapshot_parse_regions(&header, bytes, &regions, &count), -EBADMSG);
+	assert_says("overlaps");
+	assert_null(regions);
+}
+
 static void regions_that_touch_are_accepted(void **state)
 {
 	const struct range ranges[] = {{0x8000, 0x2000}, {0, 0x8000}};
@@ -625,6 +642,7 @@ int main(void)
 		with(set_up, region_without_a_length_is_refused),
 		with(set_up, region_may_end_at_the_last_address_and_not_past_it),
 		with(set_up, regions_that_overlap_are_refused),
+		with(set_up, regions_whose_sum_wraps_are_refused),
 		with(set_up, regions_that_touch_are_accepted),
 		with(set_up, regions_of_another_length_than_the_memory_are_refused),
 		with(set_up_chunks, chunks_that_are_in_order_are_accepted),
