@@ -2,8 +2,9 @@
  *
  * The drawing is made in a temporary directory beside OUTPUT, and renamed.
  * Each range is a line from (bytes touched before, address) to (bytes touched
- * after, address behind it). Of very many ranges, evenly chosen ones are drawn:
- * a drawing that no viewer opens shows less.
+ * after, address behind it), and a dot, because most lines are too short to be
+ * seen. Of very many ranges, evenly chosen ones are drawn: a drawing that no
+ * viewer opens shows less.
  */
 #include "arguments.h"
 #include "complain.h"
@@ -32,7 +33,8 @@ static const char script[] = "set terminal svg size 900,560 font 'sans,14' backg
 			     "set title 'First touches'\n"
 			     "set xlabel 'touched before, MiB'\n"
 			     "set ylabel 'guest address, MiB'\n"
-			     "plot '" DATA "' using 1:2:3:4 with vectors nohead lw 2\n"
+			     "plot '" DATA "' using 1:2:3:4 with vectors nohead lw 2 lc 1, "
+			     "'" DATA "' using 1:2 with points pt 7 ps 0.2 lc 1\n"
 			     "unset output\n";
 
 static void put_ranges(FILE *file, const struct lazymem_trace *trace)
