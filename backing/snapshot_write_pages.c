@@ -169,10 +169,10 @@ static int store_piece(struct lm_write_pages *pages, uint64_t page, size_t count
 
 /* ---- reading ------------------------------------------------------------- */
 
-/* Pages from run.page on that are known to be zero (or not) as far as one
- * answer reaches. A page that is partly in a hole is not known to be zero. */
-static int look(struct lazymem_backing *backing, struct lm_page_run run, uint64_t *ret_count,
-		bool *ret_zero)
+/* The pages at the beginning of the run that are known to be zero, or not, as
+ * one extent says it. A page that is partly in a hole is not known to be zero. */
+static int look_once(struct lazymem_backing *backing, struct lm_page_run run, uint64_t *ret_count,
+		     bool *ret_zero)
 {
 	struct lazymem_extent extent;
 	int error = lazymem_backing_extent(backing, run.page * LM_SNAPSHOT_PAGE,
@@ -183,6 +183,33 @@ static int look(struct lazymem_backing *backing, struct lm_page_run run, uint64_
 	*ret_zero = extent.kind == LAZYMEM_EXTENT_ZERO && extent.length >= LM_SNAPSHOT_PAGE;
 	*ret_count =
 		*ret_zero ? extent.length / LM_SNAPSHOT_PAGE : lm_snapshot_pages(extent.length);
+	return 0;
+}
+
+/* The same over extents that follow each other, so that an object with many
+ * short ones is read in pieces all the same. */
+static int look(struct lazymem_backing *backing, struct lm_page_run run, uint64_t *ret_count,
+		bool *ret_zero)
+{
+	bool is_zero_run = false;
+	uint64_t count = 0;
+
+	while (count < run.count && count < PIECE_PAGES) {
+		const struct lm_page_run rest = {run.page + count, run.count - count};
+		uint64_t more = 0;
+		bool is_hole = false;
+		int error = look_once(backing, rest, &more, &is_hole);
+
+		if (error != 0)
+			return error;
+		if (count == 0)
+			is_zero_run = is_hole;
+		else if (is_hole != is_zero_run)
+			break;
+		count += more;
+	}
+	*ret_count = count;
+	*ret_zero = is_zero_run;
 	return 0;
 }
 

@@ -27,100 +27,6 @@ static int tear_down(void **state)
 	return remove_directory(state);
 }
 
-/* ---- kinds of pages ------------------------------------------------------ */
-
-static void memory_comes_back(void **state)
-{
-	(void)state;
-	make_memory(&memory, "dzhrrdddhhhz", 700 * PAGE);
-	const struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-	write_snapshot(path, &plan);
-	assert_holds(path, &memory);
-	assert_int_equal(files_in_directory(), 1);
-}
-
-static void memory_comes_back_from_chunks_of_every_size(void **state)
-{
-	static const enum lazymem_chunk_kind kinds[] = {LAZYMEM_CHUNK_LZ4, LAZYMEM_CHUNK_ZSTD};
-
-	(void)state;
-	make_memory(&memory, "ddddddddddddddddddddddddddrdhddddddddddz", 700 * PAGE);
-	for (size_t i = 0; i < 2; i++) {
-		struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-		if (!lazymem_snapshot_supports(kinds[i]))
-			continue;
-		plan.compression = kinds[i];
-		for (plan.chunk_size = PAGE; plan.chunk_size <= 64 * PAGE; plan.chunk_size *= 2) {
-			write_snapshot(path, &plan);
-			assert_holds(path, &memory);
-			assert_true(layer_of(path).pages[kinds[i]] > 500);
-		}
-	}
-}
-
-static void last_page_that_is_cut_off_comes_back(void **state)
-{
-	(void)state;
-	make_memory(&memory, "d", 3 * PAGE + 1);
-	struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-	write_snapshot(path, &plan);
-	assert_holds(path, &memory);
-	assert_int_equal(layer_of(path).pages[LAZYMEM_CHUNK_RAW], 4);
-}
-
-static void pages_of_zeros_are_not_stored(void **state)
-{
-	(void)state;
-	make_memory(&memory, "dzhz", 400 * PAGE);
-	const struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-	write_snapshot(path, &plan);
-	assert_int_equal(layer_of(path).pages[LAZYMEM_CHUNK_RAW], 100);
-	assert_int_equal(layer_of(path).pages[LAZYMEM_CHUNK_ZERO], 300);
-	assert_true(layer_of(path).file_length < 110 * PAGE);
-}
-
-static void neighbours_are_one_chunk(void **state)
-{
-	(void)state;
-	make_memory(&memory, "r", 3000 * PAGE);
-	const struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-	write_snapshot(path, &plan);
-	assert_int_equal(layer_of(path).chunk_count, 1);
-}
-
-static void holes_are_passed_over_however_large(void **state)
-{
-	(void)state;
-	make_memory(&memory, "h", UINT64_C(1) << 50);
-	const struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-	write_snapshot(path, &plan);
-	assert_int_equal(memory.bytes_read, 0);
-	/* a chunk counts its pages in 32 bits */
-	assert_int_equal(layer_of(path).chunk_count, 65);
-	assert_int_equal(layer_of(path).pages[LAZYMEM_CHUNK_ZERO], UINT64_C(1) << 38);
-}
-
-static void what_cannot_be_compressed_is_stored_as_it_is(void **state)
-{
-	(void)state;
-	if (!lazymem_snapshot_supports(LAZYMEM_CHUNK_LZ4))
-		skip();
-	make_memory(&memory, "rrrrdddd", 400 * PAGE);
-	struct lazymem_snapshot_plan plan = plan_of(memory.backing);
-
-	plan.compression = LAZYMEM_CHUNK_LZ4;
-	write_snapshot(path, &plan);
-	assert_holds(path, &memory);
-	assert_int_equal(layer_of(path).pages[LAZYMEM_CHUNK_RAW], 200);
-	assert_int_equal(layer_of(path).pages[LAZYMEM_CHUNK_LZ4], 200);
-}
-
 /* ---- parents ------------------------------------------------------------- */
 
 /* Write `base` to parent_path, and a plan for `memory` as a layer over it. */
@@ -499,13 +405,6 @@ static void failing_parent_is_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		in_directory(memory_comes_back),
-		in_directory(memory_comes_back_from_chunks_of_every_size),
-		in_directory(last_page_that_is_cut_off_comes_back),
-		in_directory(pages_of_zeros_are_not_stored),
-		in_directory(neighbours_are_one_chunk),
-		in_directory(holes_are_passed_over_however_large),
-		in_directory(what_cannot_be_compressed_is_stored_as_it_is),
 		in_directory(layer_leaves_equal_pages_to_its_parent),
 		in_directory(layer_of_a_layer_comes_back),
 		in_directory(holes_in_both_are_not_read),

@@ -25,8 +25,9 @@ static inline void assert_says(const char *part)
 
 /* ---- a memory: one letter a page ----------------------------------------- */
 
-/* d: data, which can be compressed; r: data at random; z: zero bytes; h: a
- * hole, which must not be read. Capitals are the same with other bytes. */
+/* d: data, which can be compressed; r: data at random; p: the same, but for a
+ * sixteenth of it; z: zero bytes; h: a hole, which must not be read. Capitals
+ * are the same with other bytes. */
 struct memory {
 	const char *letters; /* repeated up to the length */
 	uint64_t length;     /* bytes */
@@ -48,7 +49,7 @@ static inline void fill_page(const struct memory *memory, uint64_t page, unsigne
 	if (strchr("zhZH", letter) != NULL)
 		return;
 	for (size_t i = 0; i < PAGE; i += 8) {
-		if (letter == 'r' || letter == 'R') {
+		if (strchr("rRp", letter) != NULL && !(letter == 'p' && i < PAGE / 16)) {
 			seed ^= seed << 13;
 			seed ^= seed >> 7;
 			seed ^= seed << 17;
