@@ -30,7 +30,8 @@ struct shape {
 	bool has_parent;
 	bool has_trace;
 	bool has_blobs;
-	size_t cut; /* bytes that the last page lacks */
+	bool is_shared; /* all raw chunks are stored in one place */
+	size_t cut;     /* bytes that the last page lacks */
 	struct {
 		enum lazymem_chunk_kind kind;
 		uint32_t count;
@@ -89,8 +90,28 @@ static const struct shape top = {
 	.chunks = {{KIND_PARENT, 1}, {KIND_RAW, 1}, {KIND_PARENT, 14}},
 };
 
-static const struct shape *const singles[] = {&zero,  &raw,  &lz4, &zstd,
-					      &large, &wide, &all, &layer};
+/* So many that they are searched in another way. */
+static const struct shape many = {
+	.name = "many",
+	.identity = 11,
+	.chunks = {[0 ... 34] = {KIND_LZ4, 1}, [35 ... 69] = {KIND_ZERO, 2}},
+};
+static const struct shape shared = {
+	.name = "shared",
+	.identity = 12,
+	.is_shared = true,
+	.chunks = {[0 ... 69] = {KIND_RAW, 1}},
+};
+static const struct shape over_many = {
+	.name = "over-many",
+	.identity = 13,
+	.has_parent = true,
+	.chunks = {{KIND_PARENT, 33}, {KIND_ZSTD, 1}, {KIND_PARENT, 71}},
+};
+
+static const struct shape *const singles[] = {
+	&zero, &raw, &lz4, &zstd, &large, &wide, &all, &layer, &many, &shared,
+};
 
 /* ---- a file ------------------------------------------------------------------- */
 
@@ -134,6 +155,10 @@ static int store_chunk(struct building *building, const struct shape *shape, str
 	if (chunk->kind == KIND_RAW) {
 		align(building, PAGE);
 		chunk->position = building->size;
+		if (shape->is_shared && chunk->page != 0) {
+			chunk->position -= PAGE;
+			return 0;
+		}
 		append(building, pages, chunk->count * PAGE);
 		return 0;
 	}
@@ -312,6 +337,7 @@ int main(int argc, char **argv)
 {
 	static const struct shape *const two[] = {&layer, &base};
 	static const struct shape *const three[] = {&top, &layer, &base};
+	static const struct shape *const index[] = {&over_many, &many};
 	static const struct shape *const loop[] = {&layer, &layer};
 	int error = 0;
 
@@ -323,6 +349,7 @@ int main(int argc, char **argv)
 		error = save_stack(argv[1], singles[i]->name, &singles[i], 1);
 	if (error != 0 || save_stack(argv[1], "two-layers", two, 2) != 0 ||
 	    save_stack(argv[1], "three-layers", three, 3) != 0 ||
+	    save_stack(argv[1], "merged-index", index, 2) != 0 ||
 	    save_stack(argv[1], "loop", loop, 2) != 0 || save_damaged(argv[1]) != 0)
 		return 1;
 	return 0;

@@ -33,8 +33,9 @@ struct input {
 	size_t sizes[MOST_FILES];
 	size_t count;
 	uint32_t random;
-	bool some_page_failed;
-	bool some_blob_failed;
+	uint64_t failed_pages;
+	uint64_t failed_blobs;
+	bool is_read; /* every page, once */
 };
 
 static uint32_t next_random(struct input *input)
@@ -179,7 +180,7 @@ static void fill_window(struct input *input, struct lazymem_backing *memory, str
 
 		require_page(input, (window->start + at) / PAGE, error, window->bytes + at, length);
 		window->failed[at / PAGE] = error != 0;
-		input->some_page_failed |= error != 0;
+		input->failed_pages += error != 0;
 	}
 }
 
@@ -286,10 +287,11 @@ static void require_zeros(const struct input *input, const struct lazymem_extent
 static void read_memory(struct input *input, struct lazymem_backing *memory)
 {
 	const uint64_t length = lazymem_backing_length(memory);
+	const uint64_t last = lm_align_down(length - 1, PAGE);
 	unsigned windows = 0, extents = 0;
+	uint64_t at = 0;
 
-	for (uint64_t at = 0; at < length && windows < MOST_WINDOWS && extents < MOST_EXTENTS;
-	     extents++) {
+	for (; at < length && windows < MOST_WINDOWS && extents < MOST_EXTENTS; extents++) {
 		struct lazymem_extent extent;
 
 		REQUIRE(lazymem_backing_extent(memory, at, length - at, &extent) == 0);
@@ -304,8 +306,9 @@ static void read_memory(struct input *input, struct lazymem_backing *memory)
 		windows++;
 		at += lm_min(length - at, WINDOW_PAGES * PAGE);
 	}
-	read_window(input, memory, lm_align_down(length - 1, PAGE),
-		    length - lm_align_down(length - 1, PAGE));
+	input->is_read = at == length;
+	if (!input->is_read)
+		read_window(input, memory, last, length - last);
 }
 
 /* ---- the rest ------------------------------------------------------------------- */
@@ -327,9 +330,10 @@ static void read_blobs(struct input *input, const struct lazymem_snapshot *snaps
 		const int error = lazymem_snapshot_blob(
 			snapshot, lazymem_snapshot_blob_name(snapshot, i), &bytes, &got);
 
+		REQUIRE(lazymem_snapshot_blob_length(snapshot, i) == size);
 		REQUIRE(error == 0 || error == -EBADMSG);
 		REQUIRE((sum == lm_get_u32(entry + 16)) == (error == 0));
-		input->some_blob_failed |= error != 0;
+		input->failed_blobs += error != 0;
 		if (error != 0)
 			continue;
 		REQUIRE(got == size && memcmp(bytes, file + lm_get_u64(entry), size) == 0);
@@ -373,19 +377,43 @@ static void require_regions_alike(const struct input *input,
 	}
 }
 
-static void count_damage(void *context, const struct lazymem_snapshot_damage *damage)
+static void require_identities(const struct input *input, const struct lazymem_snapshot *snapshot)
 {
-	unsigned *count = context;
+	const struct lazymem_trace *trace = lazymem_snapshot_trace(snapshot);
+	struct lazymem_identity identity;
 
-	REQUIRE(damage->error < 0);
-	REQUIRE(damage->length > 0 || damage->blob != NULL);
-	(*count)++;
+	REQUIRE(lazymem_backing_identity(lazymem_snapshot_backing(snapshot), &identity) == 0);
+	REQUIRE(memcmp(&identity, input->files[0] + IDENTITY_AT, IDENTITY_SIZE) == 0);
+	REQUIRE((trace != NULL) == (section_entry(input->files[0], TRACE) != NULL));
+	if (trace == NULL)
+		return;
+	identity = lazymem_trace_identity(trace);
+	REQUIRE(memcmp(&identity, input->files[0] + IDENTITY_AT, IDENTITY_SIZE) == 0);
 }
 
-/* Looks at more than was read: at what a layer above replaces, too. */
+struct damages {
+	uint64_t pages;
+	uint64_t blobs;
+};
+
+static void count_damage(void *context, const struct lazymem_snapshot_damage *damage)
+{
+	struct damages *damages = context;
+
+	REQUIRE(damage->error == -EBADMSG);
+	if (damage->blob != NULL) {
+		damages->blobs++;
+		return;
+	}
+	REQUIRE(damage->length > 0 && damage->length % PAGE == 0);
+	damages->pages += damage->length / PAGE;
+}
+
+/* Looks at all that is stored; where there are layers that is more than can be
+ * read, and where there is much of it more than was read. */
 static void verify(const struct input *input, const struct lazymem_snapshot *snapshot)
 {
-	unsigned damages = 0;
+	struct damages damages = {0};
 	const struct lazymem_snapshot_verify_options options = {
 		.size = sizeof(options),
 		.threads = 1,
@@ -394,8 +422,11 @@ static void verify(const struct input *input, const struct lazymem_snapshot *sna
 	};
 	const int error = lazymem_snapshot_verify(snapshot, &options);
 
-	REQUIRE((error != 0) == (damages != 0));
-	REQUIRE(error != 0 || (!input->some_page_failed && !input->some_blob_failed));
+	REQUIRE(error == (damages.pages + damages.blobs != 0 ? -EBADMSG : 0));
+	REQUIRE(damages.blobs >= input->failed_blobs);
+	REQUIRE(error != 0 || input->failed_pages == 0);
+	if (input->is_read && lazymem_snapshot_layer_count(snapshot) == 1)
+		REQUIRE(damages.pages == input->failed_pages);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -414,6 +445,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	}
 	require_layers(&input, snapshot);
 	require_regions_alike(&input, snapshot);
+	require_identities(&input, snapshot);
 	read_blobs(&input, snapshot);
 	read_memory(&input, lazymem_snapshot_backing(snapshot));
 	if (next_random(&input) % 4 == 0)
