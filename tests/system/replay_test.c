@@ -328,6 +328,33 @@ static void test_pages_discarded_meanwhile_read_as_zeros(void **state)
 	end(f);
 }
 
+static void test_discards_that_race_a_replay_win(void **state)
+{
+	uint64_t seed = harness_seed();
+
+	for (unsigned round = 0; round < 8; round++) {
+		struct fixture *f = begin(kind_of(state), "dddddh");
+		size_t page = f->guest.page, pages = LENGTH / page;
+		bool *discarded = calloc(pages, sizeof(*discarded));
+
+		assert_non_null(discarded);
+		add_every_second(f);
+		start(f);
+		for (size_t i = 0; i < pages / 4; i++) {
+			size_t at = next_random(&seed) % pages;
+
+			assert_ok(lazymem_mapping_discard(f->guest.mapping, at * page, page));
+			discarded[at] = true;
+		}
+		await_replay(f);
+		for (size_t at = 0; at < pages; at++)
+			assert_true(discarded[at] ? all_zero(f->guest.host + at * page, page)
+						  : arrived(f, at, 1));
+		free(discarded);
+		end(f);
+	}
+}
+
 static void test_a_read_that_fails_once_loses_nothing(void **state)
 {
 	struct fixture *f = begin(kind_of(state), "d");
@@ -734,6 +761,7 @@ int main(void)
 		TEST_EACH_KIND(test_faults_that_join_are_woken_when_it_is_there),
 		TEST_EACH_KIND(test_threads_that_race_a_replay_read_what_is_right),
 		TEST_EACH_KIND(test_pages_discarded_meanwhile_read_as_zeros),
+		TEST_EACH_KIND(test_discards_that_race_a_replay_win),
 		TEST_EACH_KIND(test_a_read_that_fails_once_loses_nothing),
 		TEST_EACH_KIND(test_a_page_that_cannot_be_read_takes_no_other_with_it),
 		TEST_EACH_KIND(test_a_finish_waits_for_it_and_loses_nothing),
