@@ -19,6 +19,7 @@
 #include <lazymem/file.h>
 
 #include "backing/file_object.h"
+#include "backing/page_cache.h"
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/identity.h"
@@ -34,7 +35,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KNOWN_FLAGS (LAZYMEM_FILE_DIRECT | LAZYMEM_FILE_NO_HOLES)
+#define KNOWN_FLAGS (LAZYMEM_FILE_DIRECT | LAZYMEM_FILE_NO_HOLES | LAZYMEM_FILE_CACHED_OR_DIRECT)
 
 /* Of direct reads where nobody says: no disk in use has larger blocks. */
 #define DEFAULT_ALIGNMENT 4096
@@ -158,6 +159,18 @@ static int open_direct(struct lm_file *file, const char *name, bool is_regular)
 	if (file->direct_fd < 0)
 		return lm_error_errno(-errno, "cannot open %s with O_DIRECT", name);
 	return find_alignment(file, name, is_regular);
+}
+
+/* O_DIRECT where the cache has nothing, if both can be had; else buffered. */
+static void open_beside_cache(struct lm_file *file, const char *name, bool is_regular)
+{
+	if (lm_page_cache_has(file->fd, 0, 1) < 0)
+		return;
+	file->asks_cache = open_direct(file, name, is_regular) == 0;
+	if (!file->asks_cache && file->direct_fd >= 0) {
+		close(file->direct_fd);
+		file->direct_fd = -1;
+	}
 }
 
 /* Build the extent map. The file is measured again after it: past the end of
@@ -296,6 +309,8 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 		identify(file, &measures, length);
 	if (error == 0 && (options->flags & LAZYMEM_FILE_DIRECT) != 0)
 		error = open_direct(file, name, measures.is_regular);
+	else if (error == 0 && (options->flags & LAZYMEM_FILE_CACHED_OR_DIRECT) != 0)
+		open_beside_cache(file, name, measures.is_regular);
 	if (error == 0 && measures.is_regular && (options->flags & LAZYMEM_FILE_NO_HOLES) == 0)
 		error = find_holes(file, name, length);
 	if (error == 0)

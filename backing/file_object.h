@@ -16,6 +16,7 @@
 struct lm_file {
 	int fd;                    /* buffered */
 	int direct_fd;             /* O_DIRECT, or -1 */
+	bool asks_cache;           /* direct_fd is for what the page cache does not have */
 	uint64_t memory_alignment; /* of a buffer of direct_fd: bytes, a power of two */
 	uint64_t offset_alignment; /* of an offset and a length likewise */
 	uint64_t start;            /* the object begins at this byte of the file */

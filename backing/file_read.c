@@ -17,11 +17,15 @@
  * below one block, as at the end of the file. A direct step that the file
  * system refuses for its alignment is read buffered.
  *
+ * An object that leaves the page cache as it is asks it before each step, and
+ * takes O_DIRECT for what is not there as a whole.
+ *
  * The state of a read lies in its scratch bytes. It is gone once
  * lazymem_read_complete was called, and the file may be too.
  */
 #include "backing/file_object.h"
 
+#include "backing/page_cache.h"
 #include "backing/queue.h"
 #include "core/checked.h"
 
@@ -66,10 +70,12 @@ static struct step next_step(struct file_read *state)
 		.length = (size_t)lm_min(read->length - state->received, STEP_LIMIT),
 	};
 
-	state->is_direct = file->direct_fd >= 0 && !state->refuses_direct &&
-			   step.length >= file->offset_alignment &&
-			   lm_is_aligned(step.offset, file->offset_alignment) &&
-			   lm_is_aligned((uintptr_t)step.buffer, file->memory_alignment);
+	state->is_direct =
+		file->direct_fd >= 0 && !state->refuses_direct &&
+		step.length >= file->offset_alignment &&
+		lm_is_aligned(step.offset, file->offset_alignment) &&
+		lm_is_aligned((uintptr_t)step.buffer, file->memory_alignment) &&
+		!(file->asks_cache && lm_page_cache_has(file->fd, step.offset, step.length) > 0);
 	if (state->is_direct) {
 		step.fd = file->direct_fd;
 		step.length = (size_t)lm_align_down(step.length, file->offset_alignment);

@@ -213,6 +213,8 @@ static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_fil
 		return error;
 	if ((flags & LAZYMEM_SNAPSHOT_DIRECT) != 0)
 		options.flags |= LAZYMEM_FILE_DIRECT;
+	if ((flags & LAZYMEM_SNAPSHOT_CACHED_OR_DIRECT) != 0)
+		options.flags |= LAZYMEM_FILE_CACHED_OR_DIRECT;
 	return lazymem_file_from_fd(fd, path, &options, &file->backing);
 }
 

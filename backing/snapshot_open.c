@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KNOWN_FLAGS LAZYMEM_SNAPSHOT_DIRECT
+#define KNOWN_FLAGS (LAZYMEM_SNAPSHOT_DIRECT | LAZYMEM_SNAPSHOT_CACHED_OR_DIRECT)
 
 /* ---- files ------------------------------------------------------------------ */
 

@@ -16,6 +16,11 @@ extern "C" {
 /* Flags of struct lazymem_file_options. */
 #define LAZYMEM_FILE_DIRECT (1u << 0)   /* O_DIRECT; what cannot be aligned is read buffered */
 #define LAZYMEM_FILE_NO_HOLES (1u << 1) /* do not look for holes: everything is data */
+#define LAZYMEM_FILE_CACHED_OR_DIRECT                                                              \
+	(1u                                                                                        \
+	 << 2) /* O_DIRECT for what is not in the page cache, whole reads at a time. Faster than
+		   * filling the cache, which it leaves as it is: for images that are restored
+		   * once. Where the kernel cannot tell (before 6.5), as if it were not given */
 
 /* How a file is opened. NULL in place of a pointer to it means the defaults.
  * Since 0.1. */

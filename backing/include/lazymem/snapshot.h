@@ -31,7 +31,8 @@ enum lazymem_chunk_kind {
 LAZYMEM_PUBLIC bool lazymem_snapshot_supports(enum lazymem_chunk_kind kind);
 
 /* Flags of struct lazymem_snapshot_options. */
-#define LAZYMEM_SNAPSHOT_DIRECT (1u << 0) /* O_DIRECT, as LAZYMEM_FILE_DIRECT */
+#define LAZYMEM_SNAPSHOT_DIRECT (1u << 0)           /* O_DIRECT, as LAZYMEM_FILE_DIRECT */
+#define LAZYMEM_SNAPSHOT_CACHED_OR_DIRECT (1u << 1) /* as LAZYMEM_FILE_CACHED_OR_DIRECT */
 
 /* How a snapshot is opened. NULL in place of a pointer to it means the
  * defaults. Since 0.1. */

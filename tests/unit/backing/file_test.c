@@ -180,7 +180,7 @@ static void options_are_checked(void **state)
 	assert_int_equal(lazymem_file_open(path, &options.known, &backing), -E2BIG);
 	options.known.size = 1;
 	assert_int_equal(lazymem_file_open(path, &options.known, &backing), -EINVAL);
-	options.known = (struct lazymem_file_options){.size = sizeof(options.known), .flags = 4};
+	options.known = (struct lazymem_file_options){.size = sizeof(options.known), .flags = 0x80};
 	assert_int_equal(lazymem_file_open(path, &options.known, &backing), -EINVAL);
 	assert_non_null(strstr(lazymem_error_message(), "unknown flag"));
 	assert_null(backing);
