@@ -42,6 +42,7 @@ struct variant {
 	enum lazymem_chunk_kind compression; /* of the snapshot */
 	enum prefetch prefetch;
 	unsigned file_flags;
+	unsigned snapshot_flags;
 	bool memfd;
 	size_t fault_around;
 };
@@ -59,8 +60,13 @@ struct lazy {
 
 static int open_snapshot(const struct engine_context *context, struct lazy *lazy)
 {
-	int error =
-		lazymem_snapshot_open(scratch_path(context->own.fd).text, NULL, &lazy->snapshot);
+	const struct variant *variant = context->engine->variant;
+	const struct lazymem_snapshot_options options = {
+		.size = sizeof(options),
+		.flags = variant->snapshot_flags,
+	};
+	int error = lazymem_snapshot_open(scratch_path(context->own.fd).text, &options,
+					  &lazy->snapshot);
 
 	if (error == 0)
 		lazy->backing = lazymem_backing_ref(lazymem_snapshot_backing(lazy->snapshot));
@@ -296,6 +302,7 @@ const struct engine engine_lazymem_snapshot = {
 	.name = "lazymem-snapshot",
 	.summary = "the same out of a snapshot that has the recorded set first",
 	.variant = &(const struct variant){.own = OWN_OPTIMIZED,
+					   .snapshot_flags = LAZYMEM_SNAPSHOT_CACHED_OR_DIRECT,
 					   .prefetch = PREFETCH_TRACE,
 					   .fault_around = SNAPSHOT_FAULT_AROUND},
 	.prefetches = true,
