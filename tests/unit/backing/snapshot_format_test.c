@@ -2,8 +2,9 @@
  *
  * snapshot_format_test.c - the sections of a snapshot, one rule a test.
  */
-#include "core/clock.h"
 #include "format_fixture.h"
+
+#include <time.h>
 
 static struct lm_snapshot_header header;
 
@@ -446,6 +447,15 @@ static void chunks_may_share_what_is_stored(void **state)
 	assert_chunks_accepted();
 }
 
+/* Of this thread: other programs must not count. */
+static uint64_t processor_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* The bound is far above what it takes (a few ms), and far below what anything
  * but one pass would. */
 static void million_chunks_are_parsed_in_one_pass(void **state)
@@ -471,10 +481,10 @@ static void million_chunks_are_parsed_in_one_pass(void **state)
 		}
 		lm_snapshot_put_chunk(&chunk, &bytes[i]);
 	}
-	before = lm_clock_ns();
+	before = processor_ns();
 	assert_int_equal(lm_snapshot_parse_chunks(&header, bytes, &chunks, &parsed), 0);
-	print_message("%zu chunks in %.1f ms\n", parsed, (double)(lm_clock_ns() - before) / 1e6);
-	assert_true(lm_clock_ns() - before < LM_NS_PER_S);
+	print_message("%zu chunks in %.1f ms\n", parsed, (double)(processor_ns() - before) / 1e6);
+	assert_true(processor_ns() - before < 2000000000);
 	assert_int_equal(parsed, count);
 	free(bytes);
 }

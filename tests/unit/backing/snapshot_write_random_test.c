@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-enum { ROUNDS = 60, MOST_PAGES = 700, MOST_REGIONS = 5 };
+enum { ROUNDS = 30, MOST_PAGES = 700, MOST_REGIONS = 5 };
 
 static uint64_t random_state;
 
