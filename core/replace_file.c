@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NAME_TRIES = 100 };
@@ -66,6 +67,23 @@ static int create_temporary(struct lm_replacement *replacement)
 	return 0;
 }
 
+/* A rename takes the place of anything but a directory: a device too, and a
+ * pipe that somebody else holds open. */
+static int check_place(const struct lm_replacement *replacement)
+{
+	struct stat there;
+
+	if (fstatat(replacement->directory, replacement->name, &there, AT_SYMLINK_NOFOLLOW) != 0)
+		return 0;
+	if (S_ISDIR(there.st_mode))
+		return lm_error(-EISDIR, "%s %s: a directory is there", replacement->what,
+				replacement->path);
+	if (!S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
+		return lm_error(-EINVAL, "%s %s: what is there is no regular file",
+				replacement->what, replacement->path);
+	return 0;
+}
+
 int lm_replace_begin(const char *what, const char *path, struct lm_replacement *ret_replacement)
 {
 	struct lm_replacement replacement = {.what = what, .path = path};
@@ -73,7 +91,9 @@ int lm_replace_begin(const char *what, const char *path, struct lm_replacement *
 
 	if (error != 0)
 		return error;
-	error = create_temporary(&replacement);
+	error = check_place(&replacement);
+	if (error == 0)
+		error = create_temporary(&replacement);
 	if (error != 0) {
 		close(replacement.directory);
 		return error;

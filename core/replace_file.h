@@ -22,7 +22,8 @@ struct lm_replacement {
 };
 
 /* Make the temporary file. `what` and `path` stay where they are until the
- * end. -EISDIR when path names no file, -ENOMEM, any errno of open. */
+ * end. -EISDIR when path names no file, or a directory, -EINVAL when what is
+ * there is no regular file, -ENOMEM, any errno of open. */
 int lm_replace_begin(const char *what, const char *path, struct lm_replacement *ret_replacement);
 
 /* Write all of it. Any errno of pwrite. */

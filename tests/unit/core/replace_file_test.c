@@ -9,6 +9,7 @@
 #include "unit/crash.h"
 
 #include <lazymem/trace.h>
+#include <sys/stat.h>
 
 static char directory[64], path[128];
 static struct subject subject;
@@ -111,6 +112,32 @@ static void nothing_to_write_is_no_mistake(void **state)
 	assert_int_equal(files_beside(&subject), 0);
 }
 
+static void what_is_no_regular_file_is_not_replaced(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(save(path, 0x9000), -EINVAL);
+	assert_says(path);
+	assert_says("no regular file");
+	assert_int_equal(lstat(path, &status), 0);
+	assert_true(S_ISFIFO(status.st_mode));
+	assert_int_equal(files_beside(&subject), 0);
+}
+
+static void directory_is_not_replaced(void **state)
+{
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(save(path, 0x9000), -EISDIR);
+	assert_says("a directory is there");
+	assert_int_equal(files_beside(&subject), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
 #define in_directory(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -122,6 +149,8 @@ int main(void)
 		in_directory(partial_and_interrupted_writes_of_a_trace_are_continued),
 		in_directory(writing_that_does_not_go_on_is_an_error),
 		in_directory(nothing_to_write_is_no_mistake),
+		in_directory(what_is_no_regular_file_is_not_replaced),
+		in_directory(directory_is_not_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
