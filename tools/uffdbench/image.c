@@ -216,7 +216,7 @@ int image_make(const char *path, uint64_t length, enum pattern_layout layout)
 		complain("cannot make image %s: %s", path, strerror(errno));
 		return -1;
 	}
-	interrupt_begin();
+	interrupt_defer();
 	result = write_image(fd, length, layout, path);
 	if (close(fd) != 0 && result == 0) {
 		complain("cannot write to %s: %s", path, strerror(errno));
@@ -224,6 +224,6 @@ int image_make(const char *path, uint64_t length, enum pattern_layout layout)
 	}
 	if (result != 0 || interrupt_came())
 		unlink(path);
-	interrupt_end();
+	interrupt_deliver();
 	return result;
 }

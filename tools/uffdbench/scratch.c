@@ -89,7 +89,7 @@ int scratch_write(const char *directory, int (*write)(void *context, const char 
 
 	if (asprintf(&own_directory, "%s/uffdbench.XXXXXX", directory) < 0)
 		return -1;
-	interrupt_begin();
+	interrupt_defer();
 	if (mkdtemp(own_directory) != NULL) {
 		fd = write_in(own_directory, write, context);
 		rmdir(own_directory);
@@ -97,6 +97,6 @@ int scratch_write(const char *directory, int (*write)(void *context, const char 
 		complain("cannot make a directory in %s: %s", directory, strerror(errno));
 	}
 	free(own_directory);
-	interrupt_end();
+	interrupt_deliver();
 	return fd;
 }

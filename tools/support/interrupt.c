@@ -10,6 +10,7 @@ static const int deferred[] = {SIGINT, SIGTERM, SIGHUP};
 #define DEFERRED_COUNT (sizeof(deferred) / sizeof(*deferred))
 
 static volatile sig_atomic_t came;
+static struct sigaction before[DEFERRED_COUNT];
 
 static void notice(int number)
 {
@@ -21,10 +22,10 @@ void interrupt_defer(void)
 {
 	const struct sigaction action = {.sa_handler = notice,
 					 .sa_flags = SA_RESTART | (int)SA_RESETHAND};
-	struct sigaction old;
 
 	for (size_t i = 0; i < DEFERRED_COUNT; i++) {
-		if (sigaction(deferred[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		sigaction(deferred[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)
 			sigaction(deferred[i], &action, NULL);
 	}
 }
@@ -38,9 +39,10 @@ void interrupt_deliver(void)
 {
 	const int number = came;
 
+	for (size_t i = 0; i < DEFERRED_COUNT; i++)
+		sigaction(deferred[i], &before[i], NULL);
 	if (number == 0)
 		return;
 	complain("interrupted; nothing was written");
-	signal(number, SIG_DFL);
 	raise(number);
 }

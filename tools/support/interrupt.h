@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * interrupt.h - SIGINT, SIGTERM and SIGHUP while a file is written: the
- * temporary file is removed, and then the process ends by the signal. A second
+ * unfinished file is removed, and then the process ends by the signal. A second
  * signal ends it at once.
  */
-#ifndef LAZYMEM_TOOL_INTERRUPT_H
-#define LAZYMEM_TOOL_INTERRUPT_H
+#ifndef SUPPORT_INTERRUPT_H
+#define SUPPORT_INTERRUPT_H
 
 #include <stdbool.h>
 
@@ -14,7 +14,8 @@ void interrupt_defer(void);
 
 bool interrupt_came(void);
 
-/* Nothing is left to be removed: end by the signal, if one came. */
+/* Nothing is left to be removed: end by the signal, if one came; else they mean
+ * again what they meant before. */
 void interrupt_deliver(void);
 
 #endif
