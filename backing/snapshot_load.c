@@ -147,12 +147,14 @@ static int parse_sections(struct lm_snapshot_file *file, const struct section_by
 	int error = lm_snapshot_parse_regions(&file->header, bytes->of[LM_SECTION_REGIONS],
 					      &file->regions, &file->region_count);
 
-	if (error == 0)
-		error = lm_snapshot_parse_chunks(&file->header, bytes->of[LM_SECTION_CHUNKS],
-						 &file->chunks, &file->chunk_count);
-	if (error == 0)
+	/* The chunks last of the two that are used in place: where a hostile file
+	 * has them overlap, what was checked is not written to any more. */
+	if (error == 0) {
 		file->sums =
 			lm_snapshot_parse_checksums(&file->header, bytes->of[LM_SECTION_CHECKSUMS]);
+		error = lm_snapshot_parse_chunks(&file->header, bytes->of[LM_SECTION_CHUNKS],
+						 &file->chunks, &file->chunk_count);
+	}
 	if (error == 0 && sections[LM_SECTION_PARENT].present)
 		error = lm_snapshot_parse_parent(&file->header, bytes->of[LM_SECTION_PARENT],
 						 &file->parent_path);
