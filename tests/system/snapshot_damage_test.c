@@ -147,7 +147,7 @@ static void assert_trace(const struct fixture *f, const struct lazymem_snapshot 
 	}
 }
 
-/* How many things, pages and blobs, are refused; all others must be right. */
+/* How many pages are refused; all others must be right. */
 static size_t count_refused(const struct fixture *f, const struct lazymem_snapshot *snapshot)
 {
 	struct lazymem_backing *backing = lazymem_snapshot_backing(snapshot);
@@ -171,11 +171,19 @@ static size_t count_refused(const struct fixture *f, const struct lazymem_snapsh
 	if (error == 0)
 		assert_memory_equal(bytes, f->snapshots.bytes, length);
 	free(bytes);
+	return refused;
+}
+
+/* The same of blobs. */
+static size_t count_refused_blobs(const struct lazymem_snapshot *snapshot)
+{
+	size_t refused = 0;
+
 	for (size_t i = 0; i < lazymem_snapshot_blob_count(snapshot); i++) {
 		void *blob;
 		size_t n;
+		const int error = lazymem_snapshot_blob(snapshot, "state", &blob, &n);
 
-		error = lazymem_snapshot_blob(snapshot, "state", &blob, &n);
 		refused += error != 0;
 		if (error != 0) {
 			assert_int_equal(error, -EBADMSG);
@@ -214,7 +222,7 @@ static void flip_one(const struct fixture *f)
 		assert_true(offset >= PAGE);
 		assert_regions(f, snapshot);
 		assert_trace(f, snapshot);
-		if (count_refused(f, snapshot) > 0)
+		if (count_refused(f, snapshot) + count_refused_blobs(snapshot) > 0)
 			counts.refused_when_read++;
 		else
 			counts.harmless++;
@@ -277,15 +285,29 @@ static enum lazymem_verdict poison(void *context, const struct lazymem_failure *
 	return LAZYMEM_POISON;
 }
 
-/* Touch every page: it is right, or raises SIGBUS. Returns how many did. */
-static unsigned count_signals(const struct fixture *f, struct lazymem_backing *backing)
+static void prefetch_all(const struct restored *restored, const struct lazymem_trace *trace)
+{
+	struct lazymem_prefetch replay = {.size = sizeof(replay), .trace = trace};
+
+	if (trace != NULL)
+		assert_ok(lazymem_attachment_prefetch(restored->attachment, &replay));
+	assert_ok(lazymem_attachment_prefetch(restored->attachment, NULL));
+	assert_ok(lazymem_attachment_wait(restored->attachment, SOON_NS));
+}
+
+/* Touch every page, perhaps after a prefetch: it is right, or raises SIGBUS.
+ * Returns how many did. */
+static unsigned count_signals(const struct fixture *f, const struct lazymem_snapshot *snapshot,
+			      bool with_prefetch)
 {
 	struct lazymem_attach_options options = {.size = sizeof(options), .on_failure = poison};
 	const uint64_t pages = (f->snapshots.length + PAGE - 1) / PAGE;
 	struct restored restored;
 	unsigned signals = 0;
 
-	restored_begin(&restored, &f->snapshots, backing, &options);
+	restored_begin(&restored, &f->snapshots, lazymem_snapshot_backing(snapshot), &options);
+	if (with_prefetch)
+		prefetch_all(&restored, lazymem_snapshot_trace(snapshot));
 	for (uint64_t page = 0; page < pages; page++) {
 		unsigned char *at = restored_page(&restored, page);
 		const int touched = touch(at);
@@ -301,11 +323,10 @@ static unsigned count_signals(const struct fixture *f, struct lazymem_backing *b
 	return signals;
 }
 
-static void test_a_damaged_page_is_poisoned_and_reported(void **state)
+static void serve_damaged(bool with_prefetch)
 {
 	unsigned poisoned = 0;
 
-	(void)state;
 	for (int i = 0; i < FLIPS_SERVED; i++) {
 		struct lazymem_snapshot *snapshot;
 		struct fixture f;
@@ -315,7 +336,8 @@ static void test_a_damaged_page_is_poisoned_and_reported(void **state)
 		file_flip(&f.file, choose_offset(&f.file), (unsigned)below(8));
 		if (lazymem_snapshot_open(f.snapshots.path, NULL, &snapshot) == 0) {
 			atomic_store(&failures, 0);
-			signals = count_signals(&f, lazymem_snapshot_backing(snapshot));
+			signals = count_signals(&f, snapshot, with_prefetch);
+			assert_int_equal(signals, count_refused(&f, snapshot));
 			assert_int_equal(signals > 0, atomic_load(&failures) > 0);
 			poisoned += signals;
 			lazymem_snapshot_unref(snapshot);
@@ -324,6 +346,18 @@ static void test_a_damaged_page_is_poisoned_and_reported(void **state)
 	}
 	print_message("%u pages poisoned\n", poisoned);
 	assert_true(poisoned > 0);
+}
+
+static void test_a_damaged_page_is_poisoned_and_reported(void **state)
+{
+	(void)state;
+	serve_damaged(false);
+}
+
+static void test_a_prefetch_brings_all_but_the_damaged_pages(void **state)
+{
+	(void)state;
+	serve_damaged(true);
 }
 
 /* ---- cut off ----------------------------------------------------------------- */
@@ -409,6 +443,7 @@ int main(void)
 		TEST(test_no_flipped_bit_is_ever_read_as_wrong_bytes),
 		TEST(test_every_bit_of_header_and_sections_is_guarded),
 		TEST(test_a_damaged_page_is_poisoned_and_reported),
+		TEST(test_a_prefetch_brings_all_but_the_damaged_pages),
 		TEST(test_a_file_that_is_cut_off_is_refused_by_name),
 		TEST(test_a_file_that_grew_is_refused),
 		TEST(test_a_file_that_is_cut_off_while_it_is_open_fails_reads),

@@ -1,3 +1,4 @@
+/* wrap: malloc calloc reallocarray strdup strndup */
 /* SPDX-License-Identifier: MIT
  *
  * snapshot_open_test.c - opening a snapshot and its parents: what is refused,
@@ -6,6 +7,49 @@
 #include "snapshot_fixture.h"
 
 #include <sys/stat.h>
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_reallocarray(void *bytes, size_t count, size_t size);
+void *__wrap_reallocarray(void *bytes, size_t count, size_t size);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+char *__real_strndup(const char *text, size_t length);
+char *__wrap_strndup(const char *text, size_t length);
+
+static int allocations_left = -1; /* before one fails; below zero: none does */
+
+static bool is_refused(void)
+{
+	return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return is_refused() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return is_refused() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_reallocarray(void *bytes, size_t count, size_t size)
+{
+	return is_refused() ? NULL : __real_reallocarray(bytes, count, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return is_refused() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t length)
+{
+	return is_refused() ? NULL : __real_strndup(text, length);
+}
 
 static unsigned char *memory;
 
@@ -389,6 +433,35 @@ static void lowest_file_may_leave_nothing_to_a_parent(void **state)
 	assert_refused(path_of("base"), -EBADMSG, "parent");
 }
 
+static void opening_leaves_nothing_behind_when_memory_is_short(void **state)
+{
+	const size_t before = open_descriptors();
+	struct lazymem_snapshot *snapshot;
+	unsigned refused = 0;
+	struct draft draft;
+	int error = -ENOMEM;
+
+	(void)state;
+	write_file("base", 1, 0, NULL);
+	draft_begin(&draft, memory, 2, 1, "base");
+	draft_trace(&draft, &draft.identity);
+	draft_blob(&draft, "state", "12345", 5);
+	draft_write(&draft, path_of("top"));
+	for (int left = 0; allocations_left < 0; left++) {
+		allocations_left = left;
+		error = lazymem_snapshot_open(path_of("top"), NULL, &snapshot);
+		if (error == 0)
+			lazymem_snapshot_unref(snapshot);
+		else
+			assert_int_equal(error, -ENOMEM);
+		assert_int_equal(open_descriptors(), before);
+		refused += error != 0;
+	}
+	allocations_left = -1;
+	assert_int_equal(error, 0);
+	assert_true(refused > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +504,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(damaged_parent_is_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lowest_file_may_leave_nothing_to_a_parent, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(opening_leaves_nothing_behind_when_memory_is_short,
+						set_up, tear_down),
 	};
 
 	seed_random();
