@@ -18,6 +18,7 @@ int __real_ioctl(int fd, unsigned long request, void *argument);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
 
 static unsigned advices;
+static unsigned refusals; /* of the kernel's own readahead */
 static off_t advised_from, advised_to, longest;
 static bool is_device;
 
@@ -25,6 +26,12 @@ int __wrap_posix_fadvise(int fd, off_t offset, off_t length, int advice)
 {
 	struct stat advised, expected;
 
+	if (advice == POSIX_FADV_RANDOM) {
+		assert_int_equal(offset, 0);
+		assert_int_equal(length, 0);
+		refusals++;
+		return 0;
+	}
 	assert_int_equal(advice, POSIX_FADV_WILLNEED);
 	assert_int_equal(__real_fstat(fd, &advised), 0);
 	assert_int_equal(stat(path, &expected), 0);
@@ -59,10 +66,23 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
 static int set_up(void **state)
 {
 	(void)state;
-	advices = 0;
+	advices = refusals = 0;
 	advised_from = advised_to = longest = 0;
 	is_device = false;
 	return make_file();
+}
+
+static void the_kernel_is_told_not_to_read_ahead_by_itself(void **state)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(lazymem_file_open(path, NULL, &backing), 0);
+	assert_int_equal(refusals, 1);
+	lazymem_backing_unref(backing);
+	assert_int_equal(lazymem_file_from_fd(fd, "x", NULL, &backing), 0);
+	assert_int_equal(refusals, 2);
+	close(fd);
 }
 
 static void readahead_asks_the_kernel_for_the_bytes_of_the_window(void **state)
@@ -121,6 +141,7 @@ static void a_block_device_has_no_identity(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(the_kernel_is_told_not_to_read_ahead_by_itself),
 		TEST(readahead_asks_the_kernel_for_the_bytes_of_the_window),
 		TEST(readahead_comes_in_pieces_that_any_disk_reads_ahead),
 		TEST(readahead_is_bounded),
