@@ -67,7 +67,7 @@ static const struct shape all = {
 static const struct shape base = {
 	.name = "base",
 	.identity = 7,
-	.chunks = {{KIND_LZ4, 4}, {KIND_ZSTD, 4}, {KIND_RAW, 2}, {KIND_ZERO, 6}},
+	.chunks = {{KIND_LZ4, 4}, {KIND_ZSTD, 4}, {KIND_RAW, 4}, {KIND_ZERO, 4}},
 };
 static const struct shape layer = {
 	.name = "layer",
@@ -79,8 +79,8 @@ static const struct shape layer = {
 		   {KIND_PARENT, 2},
 		   {KIND_ZERO, 1},
 		   {KIND_PARENT, 3},
-		   {KIND_LZ4, 2},
-		   {KIND_PARENT, 5}},
+		   {KIND_LZ4, 1},
+		   {KIND_PARENT, 6}},
 };
 static const struct shape top = {
 	.name = "top",

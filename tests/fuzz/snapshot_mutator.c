@@ -87,6 +87,22 @@ static void mutate_entry(uint8_t *file, size_t size, uint32_t type, size_t unit,
 		mutate_at(file, size, offset + pick(length, unit, random), unit, 0);
 }
 
+/* Near others more often than chance would have it. */
+static void mutate_region(uint8_t *file, size_t size, uint32_t *random)
+{
+	size_t offset, length;
+	uint8_t *field;
+
+	if (next_random(random) % 2 == 0) {
+		mutate_entry(file, size, REGIONS, REGION_SIZE, random);
+		return;
+	}
+	if (!find_section(file, size, REGIONS, &offset, &length) || length < REGION_SIZE)
+		return;
+	field = file + offset + pick(length, REGION_SIZE / 2, random);
+	lm_put_u64(field, next_random(random) % 16 * PAGE);
+}
+
 static void mutate_chunk(uint8_t *file, size_t size, uint32_t *random)
 {
 	size_t offset, length;
@@ -168,7 +184,7 @@ static void mutate_file(uint8_t *file, size_t size, uint32_t *random)
 		mutate_section(file, size, random);
 		break;
 	case 2:
-		mutate_entry(file, size, REGIONS, REGION_SIZE, random);
+		mutate_region(file, size, random);
 		break;
 	case 3:
 		mutate_entry(file, size, BLOBS, BLOB_SIZE, random);
