@@ -8,6 +8,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -141,14 +142,13 @@ int lm_stack_create(const struct lm_stack_plan *plan, struct lazymem_backing **r
 	if (stack == NULL)
 		return lm_error(-ENOMEM, "%s: no memory for a backing object", plan->name);
 	stack->sources = plan->sources;
-	stack->source_count = plan->source_count;
-	stack->length = plan->length;
 	stack->index.shift = plan->unit_shift;
 	stack->index.chunks = plan->index != NULL ? plan->index : plan->sources->chunks;
 	stack->index.count = plan->index != NULL ? plan->index_count : plan->sources->chunk_count;
 	stack->has_identity = plan->identity != NULL;
 	if (plan->identity != NULL)
 		stack->identity = *plan->identity;
+	assert(lm_stack_index_is_sound(&stack->index, plan->source_count, plan->length));
 	lm_stack_index_prepare(&stack->index, plan->length);
 	pthread_mutex_init(&stack->lock, NULL);
 

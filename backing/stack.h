@@ -50,8 +50,6 @@ struct lm_stack_read;
 struct lm_stack {
 	struct lm_stack_index index;
 	const struct lm_stack_source *sources; /* the first one is the topmost */
-	size_t source_count;
-	uint64_t length; /* bytes */
 	bool has_identity;
 	struct lazymem_identity identity;
 
@@ -65,25 +63,29 @@ struct lm_stack {
 	struct lm_stack_read *spare;
 };
 
-/* A stack over sources that the caller fills in and keeps until `release` is
- * called with owner. unit_shift: 12 for pages, 0 for bytes. `index` becomes the
- * stack's own when it is given (malloc), else it is that of the only source.
- * On failure nothing is released, and index stays the caller's. -ENOMEM. */
+/* What a stack is made of. */
 struct lm_stack_plan {
-	const struct lm_stack_source *sources;
+	const struct lm_stack_source *sources; /* stay where they are until `release` */
 	size_t source_count;
-	struct lm_chunk *index;
+	struct lm_chunk *index; /* of lm_stack_flatten; NULL: that of the only source */
 	size_t index_count;
-	unsigned unit_shift;
-	uint64_t length; /* bytes */
+	unsigned unit_shift; /* 12 for pages, 0 for bytes */
+	uint64_t length;     /* bytes */
 	const char *name;
 	const struct lazymem_identity *identity; /* NULL: none */
 	void (*release)(void *owner);
 	void *owner;
 };
+
+/* The backing object. The index becomes its own; on failure it stays the
+ * caller's, and nothing is released. -ENOMEM. */
 int lm_stack_create(const struct lm_stack_plan *plan, struct lazymem_backing **ret_backing);
 
 /* ---- index (stack_index.c) */
+
+/* Are the invariants kept? */
+bool lm_stack_index_is_sound(const struct lm_stack_index *index, size_t source_count,
+			     uint64_t length);
 
 /* Make `starts`, with which a search is short however many chunks there are.
  * Without memory for it there is none. */

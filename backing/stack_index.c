@@ -28,6 +28,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
+bool lm_stack_index_is_sound(const struct lm_stack_index *index, size_t source_count,
+			     uint64_t length)
+{
+	uint64_t unit = 0;
+
+	for (size_t i = 0; i < index->count; i++) {
+		const struct lm_chunk *chunk = &index->chunks[i];
+
+		if (chunk->page != unit || chunk->count == 0 ||
+		    chunk->kind == LAZYMEM_CHUNK_PARENT || chunk->layer >= source_count)
+			return false;
+		unit += chunk->count;
+	}
+	return unit << index->shift >= length;
+}
+
 /* ---- search -------------------------------------------------------------- */
 
 enum { CHUNKS_PER_START = 4, CHUNKS_WORTH_STARTS = 64 };

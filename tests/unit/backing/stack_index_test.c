@@ -223,6 +223,27 @@ static void uneven_chunks_are_found(void **state)
 	free(index.starts);
 }
 
+static void index_with_a_gap_an_overlap_or_a_parent_is_unsound(void **state)
+{
+	struct lm_chunk chunks[] = {{.page = 0, .count = 2},
+				    {.page = 2, .count = 3, .kind = LAZYMEM_CHUNK_RAW}};
+	const struct lm_stack_index index = {.chunks = chunks, .count = 2, .shift = 12};
+
+	(void)state;
+	assert_true(lm_stack_index_is_sound(&index, 1, 5 * PAGE - 10));
+	assert_false(lm_stack_index_is_sound(&index, 1, 5 * PAGE + 1));
+	chunks[1].page = 3;
+	assert_false(lm_stack_index_is_sound(&index, 1, 5 * PAGE));
+	chunks[1].page = 1;
+	assert_false(lm_stack_index_is_sound(&index, 1, 4 * PAGE));
+	chunks[1].page = 2;
+	chunks[1].layer = 1;
+	assert_false(lm_stack_index_is_sound(&index, 1, 5 * PAGE));
+	chunks[1].layer = 0;
+	chunks[1].kind = LAZYMEM_CHUNK_PARENT;
+	assert_false(lm_stack_index_is_sound(&index, 1, 5 * PAGE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +252,7 @@ int main(void)
 		cmocka_unit_test(runs_are_not_joined_past_what_a_count_holds),
 		cmocka_unit_test(every_byte_is_found_in_its_chunk),
 		cmocka_unit_test(uneven_chunks_are_found),
+		cmocka_unit_test(index_with_a_gap_an_overlap_or_a_parent_is_unsound),
 	};
 
 	seed_random();
