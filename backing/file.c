@@ -252,12 +252,21 @@ static void file_close(void *object)
 	if (file->direct_fd >= 0)
 		close(file->direct_fd);
 	lm_extent_map_destroy(&file->extents);
+	lm_parts_destroy(&file->parts);
 	free(file);
+}
+
+static void read_parts(void *object, struct lazymem_read *read)
+{
+	struct lm_file *file = object;
+
+	lm_parts_submit(&file->parts, read);
 }
 
 static const struct lazymem_backing_operations with_holes = {
 	.size = sizeof(with_holes),
 	.read = lm_file_read,
+	.read_parts = read_parts,
 	.extent = file_extent,
 	.identity = file_identity,
 	.readahead = file_readahead,
@@ -269,6 +278,7 @@ static const struct lazymem_backing_operations with_holes = {
 static const struct lazymem_backing_operations without_holes = {
 	.size = sizeof(without_holes),
 	.read = lm_file_read,
+	.read_parts = read_parts,
 	.identity = file_identity,
 	.readahead = file_readahead,
 	.close = file_close,
@@ -301,6 +311,7 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 	}
 	file->fd = fd;
 	file->direct_fd = -1;
+	lm_parts_create(&file->parts);
 	file->start = options->start;
 	error = measure(fd, name, &measures);
 	if (error == 0)

@@ -7,6 +7,7 @@
 #define LM_FILE_OBJECT_H
 
 #include "backing/extent_map.h"
+#include "backing/parts.h"
 
 #include <lazymem/backing.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@ struct lm_file {
 	uint64_t start;            /* the object begins at this byte of the file */
 	bool has_extents;          /* else everything is data */
 	struct lm_extent_map extents;
+	struct lm_parts_pool parts;
 	atomic_bool refuses_nowait;       /* RWF_NOWAIT is not to be had: do not try again */
 	struct lazymem_identity identity; /* all zeros: none */
 };
