@@ -20,14 +20,17 @@ static void tell(struct lazymem_read *read, int error)
 {
 	struct lm_child *child = read->context;
 	const struct record *record = (const struct record *)child->wrapper;
-	const uint64_t offset = read->parts != NULL ? read->parts[0].offset : read->offset;
-	const struct lazymem_inject_read told = {.offset = offset,
-						 .length = read->length,
-						 .submitted_ns = child->submitted_ns,
-						 .completed_ns = lm_clock_ns(),
-						 .error = error};
+	const struct lazymem_read_part whole = {read->offset, read->length};
+	const struct lazymem_read_part *parts = read->parts != NULL ? read->parts : &whole;
+	const size_t count = read->parts != NULL ? read->part_count : 1;
+	struct lazymem_inject_read told = {
+		.submitted_ns = child->submitted_ns, .completed_ns = lm_clock_ns(), .error = error};
 
-	record->observe(record->context, &told);
+	for (size_t i = 0; i < count; i++) {
+		told.offset = parts[i].offset;
+		told.length = parts[i].length;
+		record->observe(record->context, &told);
+	}
 	lm_wrapper_complete(child, error);
 }
 

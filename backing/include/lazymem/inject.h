@@ -50,15 +50,16 @@ LAZYMEM_PUBLIC int lazymem_inject_shorten(struct lazymem_backing *inner,
 
 /* One read as it was submitted, and how it ended. Since 0.1. */
 struct lazymem_inject_read {
-	uint64_t offset;       /* bytes; of a read in parts: that of the first one */
-	uint64_t length;       /* bytes, of all parts */
+	uint64_t offset;       /* bytes */
+	uint64_t length;       /* bytes */
 	uint64_t submitted_ns; /* CLOCK_MONOTONIC */
 	uint64_t completed_ns; /* CLOCK_MONOTONIC */
 	int error;             /* 0 or a negative errno value */
 };
 
 /* Record: `observe` is called after each read has ended and before its
- * completion, on the thread that completes it, on several at once if they do.
+ * completion, on the thread that completes it, on several at once if they do; of
+ * a read in parts, once for each part.
  * -EINVAL without observe or inner, -ENOMEM. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_inject_record(struct lazymem_backing *inner,
 					 void (*observe)(void *context,
