@@ -53,7 +53,7 @@ static const struct shape large = {
 static const struct shape wide = {
 	.name = "wide",
 	.identity = 10,
-	.chunks = {{KIND_ZSTD, 64}, {KIND_LZ4, 64}, {KIND_LZ4, 1}},
+	.chunks = {{KIND_ZSTD, 16}, {KIND_LZ4, 64}, {KIND_LZ4, 1}},
 };
 static const struct shape all = {
 	.name = "all",
