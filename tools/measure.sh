@@ -8,21 +8,24 @@ set -euo pipefail
 usage() {
 	cat <<'END'
 usage: tools/measure.sh [--build-dir DIRECTORY] [--results DIRECTORY] [--page FILE]
+                        [--plots DIRECTORY]
 
   --build-dir DIRECTORY  build there (default: build-measure)
   --results DIRECTORY    the JSON of each run (default: BUILD-DIR/results);
                          a run whose file is there already is not repeated
   --page FILE            what is written (default: docs/measurements.md)
+  --plots DIRECTORY      where its drawings go (default: plots beside the page)
   --help                 print this
 
 Needs root or sudo for packages that are missing, permission for userfaultfd,
-and a machine that does nothing else for about ten minutes.
+and a machine that does nothing else for about half an hour.
 END
 }
 
 build_dir=$root_dir/build-measure
 results=
 page=$root_dir/docs/measurements.md
+plots=
 
 parse() {
 	while [ $# -gt 0 ]; do
@@ -31,7 +34,7 @@ parse() {
 			usage
 			exit 0
 			;;
-		--build-dir | --results | --page)
+		--build-dir | --results | --page | --plots)
 			[ $# -ge 2 ] || die "$1 needs a value; see --help"
 			;;
 		*) die "unknown argument $1; see --help" ;;
@@ -40,10 +43,12 @@ parse() {
 		--build-dir) build_dir=$2 ;;
 		--results) results=$2 ;;
 		--page) page=$2 ;;
+		--plots) plots=$2 ;;
 		esac
 		shift 2
 	done
 	results=${results:-$build_dir/results}
+	plots=${plots:-$(dirname "$page")/plots}
 }
 
 # The runs: a name, what it shows, and the arguments of uffdbench.
@@ -53,22 +58,57 @@ runs=(
 	"fill|In order, with everything prefetched in the background|--memory 256M --workload sequential --source cached --repeat 7 floor kernel eager naive lazymem lazymem-fill"
 	"sparse|W4: 512 MiB in order, nine tenths of it holes or zeros|--workload sparse --source cached --repeat 3 kernel eager naive lazymem lazymem-fill"
 	"restore|W5: 128 MiB in order right after a restore, of 1 GiB, source cold|--workload post-restore --source cold --repeat 3 kernel eager naive reap lazymem lazymem-fill"
-	"functions|W1: ten functions, source cold|--workload functions --source cold --repeat 3 floor kernel naive mapped reap lazymem lazymem-fill"
+	"functions|W1: ten functions, source cold|--workload functions --source cold --repeat 5 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
+	"functions-write|W1: ten functions, source cached, touched by writing|--workload functions --source cached --write --repeat 5 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
+	"functions-read|W1: ten functions, source cached, touched by reading|--workload functions --source cached --repeat 5 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
+	"compression|The memory of a real guest, compressed, source cached|--guest-image guest.img --workload random --source cached --repeat 7 kernel lazymem lazymem-verified lazymem-lz4 lazymem-zstd"
 )
 
+# Functions whose first touches are drawn.
+drawn=(helloworld image_rotate)
+
+# Runs of several workloads are drawn too.
 measure() {
 	local name=$1 arguments=$2
 	[ ! -s "$results/$name.json" ] || return 0
 	say "uffdbench $arguments"
 	# shellcheck disable=SC2086 # these are several arguments
-	"$build_dir/tools/uffdbench/uffdbench" $arguments --json "$results/$name.part" >/dev/null
+	(cd "$results" && "$build_dir/tools/uffdbench/uffdbench" $arguments --json "$name.part" \
+		--plot "$name-plot" >/dev/null)
 	mv "$results/$name.part" "$results/$name.json"
+}
+
+# The guest, and what it comes to as a snapshot of each kind.
+make_guest() {
+	local kind
+	[ ! -s "$results/snapshots.json" ] || return 0
+	[ -s "$results/guest.img" ] || "$root_dir/tools/guest-image.sh" "$results/guest.img"
+	for kind in none lz4 zstd; do
+		say "lazymem create --compress $kind guest.img" >&2
+		"$build_dir/tools/lazymem/lazymem" create --compress "$kind" "$results/guest.img" \
+			"$results/guest-$kind.snapshot"
+		"$build_dir/tools/lazymem/lazymem" info --json "$results/guest-$kind.snapshot" |
+			jq --arg compression "$kind" '. + {compression: $compression}'
+		rm "$results/guest-$kind.snapshot"
+	done | jq -s . >"$results/snapshots.part"
+	mv "$results/snapshots.part" "$results/snapshots.json"
+}
+
+draw_first_touches() {
+	local name
+	for name in "${drawn[@]}"; do
+		[ ! -s "$plots/first-touch-$name.svg" ] || continue
+		rm -f "$results/$name.trace"
+		"$build_dir/tools/uffdbench/uffdbench" --make-trace "$results/$name.trace" --workload "$name"
+		"$build_dir/tools/lazymem/lazymem" trace plot "$results/$name.trace" \
+			"$plots/first-touch-$name.svg"
+	done
 }
 
 # The medians over the repeats of one file, as rows of a table. A ratio is the
 # median of the ratios inside each interleaved repeat.
 rows='
-def median: sort | if length == 0 then null
+def median: map(select(. != null)) | sort | if length == 0 then null
 	elif length % 2 == 1 then .[length / 2 | floor]
 	else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 def round2: if . == null then "-" else (. * 100 | round / 100 | tostring) end;
@@ -91,6 +131,8 @@ def ratio($runs; $engine; $other; field):
   (ratio($runs; $engine; "naive"; .p50_ns) | round2),
   (ratio($runs; "naive"; $engine; .wall_ns) | round2),
   (ratio($runs; $engine; "kernel"; .wall_ns) | round2),
+  (if m(.recorded_faults) == null then "-" else (m(.recorded_faults / .recorded_pages) * 1000 | round / 10 | tostring) + " %" end),
+  (m(.demand_p99_ns) | us),
   ([$mine[] | .mismatches] | add | tostring) ] | join(" | ")) + " |"
 '
 
@@ -99,9 +141,32 @@ table() {
 	if [ "$(jq '[.runs[].workload] | unique | length' "$file")" -gt 1 ]; then
 		printf '| workload '
 	fi
-	printf '| engine | faults | first (µs) | wall (ms) | p50 (µs) | p99 (µs) | p99.9 (µs) | pages/ms | p50 to floor | p50 to naive | pages/s to naive | wall to kernel | mismatches |\n'
-	jq -r '"|" + ("---|" * (if [.runs[].workload] | unique | length > 1 then 14 else 13 end))' "$file"
+	printf '| engine | faults | first (µs) | wall (ms) | p50 (µs) | p99 (µs) | p99.9 (µs) | pages/ms | p50 to floor | p50 to naive | pages/s to naive | wall to kernel | recorded pages that faulted | p99 of faults (µs) | mismatches |\n'
+	jq -r '"|" + ("---|" * (if [.runs[].workload] | unique | length > 1 then 16 else 15 end))' "$file"
 	jq -r "$rows" "$file"
+}
+
+# The geometric means, as uffdbench has worked them out.
+means() {
+	printf '| engine | wall to kernel | wall to reap | first to reap | recorded pages that faulted | p99 of faults to lazymem-verified |\n|---|---|---|---|---|---|\n'
+	jq -r 'def round3: if . == null then "-" else (. * 1000 | round / 1000 | tostring) end;
+		.summary[] | "| " + ([.engine, (.wall_to_kernel | round3), (.wall_to_reap | round3),
+			(.first_to_reap | round3),
+			(if .recorded_faults_share == null then "-" else (.recorded_faults_share * 1000 | round / 10 | tostring) + " %" end),
+			(.demand_p99_to_verified | round3)] | join(" | ")) + " |"' "$1"
+}
+
+# What compression comes to, of the guest's image.
+compression() {
+	printf '| compression | file (MiB) | of the image | image to file | data without zero pages to file |\n|---|---|---|---|---|\n'
+	jq -r '.[] | .layers[0] as $l | (.memory_bytes / $l.file_bytes) as $ratio
+		| "| \(.compression) | \($l.file_bytes / 104857.6 | round / 10) | \(1000 / $ratio | round / 10) % | \($ratio * 100 | round / 100) | \((.memory_bytes - $l.pages.zero * 4096) / $l.file_bytes * 100 | round / 100) |"' \
+		"$results/snapshots.json"
+}
+
+# picture TITLE FILE: of the drawings.
+picture() {
+	printf '\n![%s](%s/%s)\n' "$1" "$(basename "$plots")" "$2"
 }
 
 machine() {
@@ -127,16 +192,52 @@ END
 	for entry in "${runs[@]}"; do
 		IFS='|' read -r name what arguments <<<"$entry"
 		printf '\n## %s\n\n`uffdbench %s`\n\n' "$what" "$arguments"
+		[ "$name" != compression ] || write_guest
 		table "$results/$name.json"
+		[ "$(jq '.summary | length' "$results/$name.json")" -gt 0 ] || continue
+		write_means "$name" "$what"
+	done
+	write_first_touches
+}
+
+write_guest() {
+	cat <<'END'
+`tools/guest-image.sh guest.img` boots Debian's cloud kernel with busybox under QEMU's software emulation, lets it read, sort and compress files, and writes out its memory, 512 MiB. `lazymem create --compress KIND guest.img FILE` makes of it:
+
+END
+	compression
+	printf '\nDemand, on those pages of it that are not zeros:\n\n'
+}
+
+write_means() {
+	local name=$1 what=$2
+	printf '\nGeometric means over the ten functions:\n\n'
+	means "$results/$name.json"
+	cp "$results/$name-plot/totals.svg" "$plots/$name-totals.svg"
+	cp "$results/$name-plot/cdf.svg" "$plots/$name-cdf.svg"
+	picture "$what: time until the last touch" "$name-totals.svg"
+	picture "$what: latency of a touch" "$name-cdf.svg"
+}
+
+write_first_touches() {
+	local name
+	printf '\n## First touches\n\nWhere the recorded sets of two of the functions lie in guest memory, in the order of first touch: what a prefetch of a raw image has to gather, and what an optimized snapshot stores in this order. `uffdbench --make-trace FILE --workload NAME` writes them, `lazymem trace plot` draws them.\n'
+	for name in "${drawn[@]}"; do
+		picture "First touches of $name" "first-touch-$name.svg"
 	done
 }
 
 main() {
 	local entry name what arguments
 	parse "$@"
-	install_packages build-essential cmake ninja-build pkg-config liburing-dev jq
+	install_packages build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev \
+		jq gnuplot-nox
 	build "$build_dir" -DCMAKE_BUILD_TYPE=Release -DLAZYMEM_TESTS=OFF -DLAZYMEM_EXAMPLES=OFF
-	mkdir -p "$results"
+	mkdir -p "$results" "$plots"
+	results=$(realpath "$results")
+	build_dir=$(realpath "$build_dir")
+	make_guest
+	draw_first_touches
 	for entry in "${runs[@]}"; do
 		IFS='|' read -r name what arguments <<<"$entry"
 		measure "$name" "$arguments"
