@@ -107,7 +107,7 @@ static inline uint64_t lm_stack_end(const struct lm_stack_index *index,
 	return (chunk->page + chunk->count) << index->shift;
 }
 
-/* The index of a stack, bottom up: what is PARENT in the source above comes
+/* The index of a stack, top down: what is PARENT in the sources above comes
  * from the one below. One pass over both for each source. The lowest one must
  * have no PARENT. The array, of ret_count chunks, is for the caller to free.
  * -ENOMEM. */

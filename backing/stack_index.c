@@ -3,11 +3,12 @@
  * stack_index.c - the flat index of a stack: how it is made of the indexes of
  * its sources, and how it is searched.
  *
- * Flattening goes bottom up. The flat index of all sources below is merged
- * with the next source above: a chunk of that one is taken as it is, and in
- * place of a PARENT chunk come the pieces of the flat index that it covers. As
- * every piece begins where a chunk of one or the other did, there are at most
- * as many pieces as chunks in both.
+ * Flattening goes top down. The flat index of all sources above is merged with
+ * the next source below: a chunk of that index is taken as it is, and in place
+ * of a PARENT chunk come the pieces of the source that it covers. As every piece
+ * begins where a chunk of one or the other did, there are at most as many pieces
+ * as chunks in both. The lowest source is often by far the largest; it is walked
+ * once, however many small ones are over it.
  *
  * A piece of a zero chunk is a zero chunk; one of a raw chunk is a raw chunk
  * further on in the file. A compressed chunk cannot be cut: whatever is left of
@@ -121,7 +122,7 @@ static bool goes_on(const struct merging *merging, const struct lm_chunk *last,
 {
 	if (last->kind != next->kind || next->count > UINT32_MAX - last->count)
 		return false;
-	if (last->kind == LAZYMEM_CHUNK_ZERO)
+	if (last->kind == LAZYMEM_CHUNK_ZERO || last->kind == LAZYMEM_CHUNK_PARENT)
 		return true;
 	if (last->layer != next->layer)
 		return false;
@@ -167,7 +168,7 @@ static void append_piece(struct merging *merging, const struct lm_chunk *chunk, 
 	append(merging, &piece);
 }
 
-/* Append what the index below has in [first, first + count); *next is the
+/* Append what the source below has in [first, first + count); *next is the
  * first chunk of it that ends after `first`, and moves on. */
 static void append_below(struct merging *merging, const struct lm_chunk **next, uint64_t first,
 			 uint64_t count)
@@ -188,12 +189,22 @@ static void append_below(struct merging *merging, const struct lm_chunk **next, 
 	}
 }
 
-/* Merge a source with the index of all below it. */
-static void merge(struct merging *merging, const struct lm_stack_source *above,
-		  const struct lm_chunk *below)
+/* The topmost source has nothing above it. */
+static void append_all(struct merging *merging, const struct lm_stack_source *source)
 {
-	for (size_t i = 0; i < above->chunk_count; i++) {
-		const struct lm_chunk *chunk = &above->chunks[i];
+	for (size_t i = 0; i < source->chunk_count; i++)
+		append_piece(merging, &source->chunks[i], source->chunks[i].page,
+			     source->chunks[i].count);
+}
+
+/* Merge the index of all above a source with it. */
+static void merge(struct merging *merging, const struct lm_chunk *above, size_t above_count,
+		  const struct lm_stack_source *source)
+{
+	const struct lm_chunk *below = source->chunks;
+
+	for (size_t i = 0; i < above_count; i++) {
+		const struct lm_chunk *chunk = &above[i];
 
 		if (chunk->kind == LAZYMEM_CHUNK_PARENT)
 			append_below(merging, &below, chunk->page, chunk->count);
@@ -207,19 +218,22 @@ int lm_stack_flatten(const struct lm_stack_source *sources, size_t source_count,
 {
 	struct merging merging = {.sources = sources, .shift = unit_shift};
 
-	/* the lowest one is merged with nothing, which copies it */
-	for (size_t i = source_count; i-- > 0;) {
-		const size_t most = sources[i].chunk_count + merging.count;
-		struct lm_chunk *below = merging.chunks;
+	for (size_t i = 0; i < source_count; i++) {
+		struct lm_chunk *above = merging.chunks;
+		const size_t above_count = merging.count;
+		const size_t most = sources[i].chunk_count + above_count;
 
 		merging.chunks = reallocarray(NULL, most, sizeof(*merging.chunks));
 		merging.count = 0;
 		if (merging.chunks == NULL) {
-			free(below);
+			free(above);
 			return lm_error(-ENOMEM, "no memory for an index of %zu chunks", most);
 		}
-		merge(&merging, &sources[i], below);
-		free(below);
+		if (above == NULL)
+			append_all(&merging, &sources[i]);
+		else
+			merge(&merging, above, above_count, &sources[i]);
+		free(above);
 	}
 	*ret_chunks = merging.chunks;
 	*ret_count = merging.count;

@@ -90,7 +90,7 @@ static void assert_origin(const struct stacked *stacked, const struct lm_chunk *
 static void flat_index_tells_the_origin_of_every_page(void **state)
 {
 	(void)state;
-	for (int round = 0; round < 300; round++) {
+	for (int round = 0; round < 60; round++) {
 		struct stacked stacked;
 		struct lm_chunk *flat;
 		uint64_t page = 0, most = 0;
@@ -150,6 +150,57 @@ static void runs_are_not_joined_past_what_a_count_holds(void **state)
 	assert_int_equal(lm_stack_flatten(&source, 1, 12, &flat, &count), 0);
 	assert_int_equal(count, 2);
 	free(flat);
+}
+
+enum { BASE_CHUNKS = 200000, BASE_PAGES = 2 };
+
+/* Nanoseconds that it takes to flatten small layers over a large base. Nothing
+ * is read, so that all chunks may say that they are of the first layer. */
+static uint64_t time_of_flattening(size_t layers)
+{
+	struct lm_stack_source *sources = calloc(layers + 1, sizeof(*sources));
+	struct lm_chunk *base = calloc(BASE_CHUNKS, sizeof(*base));
+	const struct lm_chunk small[] = {
+		{.page = 0, .count = 7, .kind = LAZYMEM_CHUNK_PARENT},
+		{.page = 7, .count = 2, .kind = LAZYMEM_CHUNK_ZERO},
+		{.page = 9, .count = BASE_CHUNKS * BASE_PAGES - 9, .kind = LAZYMEM_CHUNK_PARENT}};
+	struct timespec start, end;
+	struct lm_chunk *flat;
+	size_t count;
+
+	for (size_t i = 0; i < BASE_CHUNKS; i++)
+		base[i] = (struct lm_chunk){.page = i * BASE_PAGES,
+					    .count = BASE_PAGES,
+					    .kind = i % 2 == 0 ? LAZYMEM_CHUNK_RAW
+							       : LAZYMEM_CHUNK_ZERO,
+					    .position = (i + 1) * BASE_PAGES * PAGE};
+	for (size_t i = 0; i < layers; i++)
+		sources[i] = (struct lm_stack_source){.chunks = small, .chunk_count = 3};
+	sources[layers] = (struct lm_stack_source){.chunks = base, .chunk_count = BASE_CHUNKS};
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+	assert_int_equal(lm_stack_flatten(sources, layers + 1, 12, &flat, &count), 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	assert_in_range(count, BASE_CHUNKS, BASE_CHUNKS + 3);
+	free(flat);
+	free(base);
+	free(sources);
+	return (uint64_t)(end.tv_sec - start.tv_sec) * 1000000000 + (uint64_t)end.tv_nsec -
+	       (uint64_t)start.tv_nsec;
+}
+
+static void small_layers_over_a_large_base_cost_little(void **state)
+{
+	uint64_t one = UINT64_MAX, many = UINT64_MAX;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		const uint64_t again_one = time_of_flattening(1);
+		const uint64_t again_many = time_of_flattening(64);
+
+		one = again_one < one ? again_one : one;
+		many = again_many < many ? again_many : many;
+	}
+	assert_true(many < 6 * one);
 }
 
 /* Chunks of `longest` units at most, at random. */
@@ -250,6 +301,7 @@ int main(void)
 		cmocka_unit_test(flat_index_tells_the_origin_of_every_page),
 		cmocka_unit_test(neighbours_that_are_stored_side_by_side_become_one),
 		cmocka_unit_test(runs_are_not_joined_past_what_a_count_holds),
+		cmocka_unit_test(small_layers_over_a_large_base_cost_little),
 		cmocka_unit_test(every_byte_is_found_in_its_chunk),
 		cmocka_unit_test(uneven_chunks_are_found),
 		cmocka_unit_test(index_with_a_gap_an_overlap_or_a_parent_is_unsound),
