@@ -6,7 +6,8 @@
  *
  * A chunk that is wanted as a whole is decoded straight to its place. Of any
  * other one the decoded bytes are kept, because the next fault is often on its
- * next page.
+ * next page; but not those in which a page was wrong, for whoever tries again
+ * means what is stored.
  */
 #include "backing/stack_read.h"
 
@@ -36,9 +37,14 @@ static int copy_checked(const struct lm_stack_run *run, const unsigned char *pag
 	return error;
 }
 
-int lm_stack_deliver_decoded(const struct lm_stack_read *state, const struct lm_stack_run *run)
+int lm_stack_deliver_decoded(struct lm_stack_read *state, const struct lm_stack_run *run)
 {
-	return copy_checked(run, state->decoded + run->skip - run->skip % LM_SNAPSHOT_PAGE);
+	const int error =
+		copy_checked(run, state->decoded + run->skip - run->skip % LM_SNAPSHOT_PAGE);
+
+	if (error != 0)
+		state->decoded_chunk = NULL;
+	return error;
 }
 
 /* Decode the chunk of a run into state->decoded, unless it is there. */

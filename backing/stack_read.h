@@ -85,6 +85,6 @@ int lm_stack_plan_batch(struct lm_stack_read *state);
 int lm_stack_deliver_batch(struct lm_stack_read *state);
 
 /* The same for a run whose chunk is in state->decoded. */
-int lm_stack_deliver_decoded(const struct lm_stack_read *state, const struct lm_stack_run *run);
+int lm_stack_deliver_decoded(struct lm_stack_read *state, const struct lm_stack_run *run);
 
 #endif
