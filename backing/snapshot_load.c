@@ -8,8 +8,9 @@
  * one is read for itself. Chunks and checksums stay in the memory that they were
  * read to, and are used there.
  *
- * The file is opened so that it does not wait (a FIFO has no writer), and is
- * looked at before anything is read from it.
+ * What it is, is asked before it is opened: the path of a parent comes from a
+ * file that anybody may have written, and opening a device can do anything. It
+ * is opened so that it does not wait all the same (a FIFO has no writer).
  */
 #include "backing/snapshot_object.h"
 #include "core/checked.h"
@@ -168,16 +169,44 @@ static int parse_sections(struct lm_snapshot_file *file, const struct section_by
 
 /* ---- the file --------------------------------------------------------------- */
 
-static int check_kind(int fd, struct lm_snapshot_file *file, uint64_t *ret_length)
+static int check_kind(const struct stat *status)
+{
+	if (S_ISDIR(status->st_mode))
+		return lm_error(-EISDIR, "it is a directory");
+	if (!S_ISREG(status->st_mode))
+		return lm_error(-EINVAL, "it is no regular file");
+	return 0;
+}
+
+/* The path may be one that a file gives for its parent. */
+static int open_regular(const char *path, int *ret_fd)
 {
 	struct stat status;
+	int error, fd;
+
+	if (stat(path, &status) != 0)
+		return lm_error_errno(-errno, "opening");
+	error = check_kind(&status);
+	if (error != 0)
+		return error;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return lm_error_errno(-errno, "opening");
+	*ret_fd = fd;
+	return 0;
+}
+
+/* It may have become another one since. */
+static int measure(int fd, struct lm_snapshot_file *file, uint64_t *ret_length)
+{
+	struct stat status;
+	int error;
 
 	if (fstat(fd, &status) != 0)
 		return lm_error_errno(-errno, "fstat");
-	if (S_ISDIR(status.st_mode))
-		return lm_error(-EISDIR, "it is a directory");
-	if (!S_ISREG(status.st_mode))
-		return lm_error(-EINVAL, "it is no regular file");
+	error = check_kind(&status);
+	if (error != 0)
+		return error;
 	if (fcntl(fd, F_SETFL, 0) != 0)
 		return lm_error_errno(-errno, "fcntl");
 	if ((uint64_t)status.st_size < LM_SNAPSHOT_HEADER_SIZE)
@@ -197,7 +226,7 @@ static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_fil
 	};
 	unsigned char header[LM_SNAPSHOT_HEADER_SIZE];
 	struct section_bytes bytes;
-	int error = check_kind(fd, file, &options.length);
+	int error = measure(fd, file, &options.length);
 
 	/* the kernel shall not take the header for the beginning of a row */
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
@@ -223,24 +252,22 @@ static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_fil
 int lm_snapshot_load(const char *path, unsigned flags, struct lm_snapshot_file *ret_file)
 {
 	struct lm_snapshot_file file = {.path = strdup(path)};
-	int error, fd;
+	int error, fd = -1;
 
 	if (file.path == NULL)
 		return lm_error(-ENOMEM, "%s: no memory", path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) {
-		error = lm_error_errno(-errno, "%s: opening", path);
-	} else {
+	error = open_regular(path, &fd);
+	if (error == 0) {
 		error = load(fd, path, flags, &file);
-		if (error != 0)
-			error = name_file(path, error);
 		close(fd);
 	}
-	if (error != 0)
+	if (error != 0) {
+		error = name_file(path, error);
 		lm_snapshot_unload(&file);
-	else
-		*ret_file = file;
-	return error;
+		return error;
+	}
+	*ret_file = file;
+	return 0;
 }
 
 void lm_snapshot_unload(struct lm_snapshot_file *file)

@@ -6,6 +6,7 @@
  */
 #include "snapshot_fixture.h"
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 void *__real_malloc(size_t size);
@@ -415,6 +416,23 @@ static void damaged_parent_is_named(void **state)
 	assert_non_null(strstr(lazymem_error_message(), "the parent of"));
 }
 
+/* A file may say of its parent that it is any device of the host. */
+static void parent_that_is_no_regular_file_is_not_even_opened(void **state)
+{
+	const int notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	char event[512];
+
+	(void)state;
+	assert_true(notify >= 0);
+	assert_int_equal(mkfifo(path_of("fifo"), 0600), 0);
+	assert_true(inotify_add_watch(notify, path_of("fifo"), IN_OPEN) >= 0);
+	write_file("top", 2, 1, "fifo");
+	assert_refused_with(NULL, path_of("top"), -EINVAL, path_of("fifo"), "no regular file");
+	assert_int_equal(read(notify, event, sizeof(event)), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(notify);
+}
+
 static void lowest_file_may_leave_nothing_to_a_parent(void **state)
 {
 	struct draft draft;
@@ -502,6 +520,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parent_with_other_regions_is_refused, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(damaged_parent_is_named, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(parent_that_is_no_regular_file_is_not_even_opened,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lowest_file_may_leave_nothing_to_a_parent, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(opening_leaves_nothing_behind_when_memory_is_short,
