@@ -222,6 +222,25 @@ static int make_identity(struct lazymem_identity *ret_identity)
 	return 0;
 }
 
+/* A layer with the identity of a file below it would be its own ancestor. */
+static int check_ancestry(const struct lm_write_plan *plan)
+{
+	const struct lazymem_snapshot *parent = plan->asked.parent;
+	const size_t count = parent != NULL ? lazymem_snapshot_layer_count(parent) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct lazymem_snapshot_layer layer = {.size = sizeof(layer)};
+		const int error = lazymem_snapshot_layer_at(parent, i, &layer);
+
+		if (error != 0)
+			return error;
+		if (lm_identity_equal(&plan->identity, &layer.identity))
+			return lm_error(-EINVAL, "the identity is that of the parent %s",
+					layer.path);
+	}
+	return 0;
+}
+
 static int take_identity(struct lm_write_plan *plan)
 {
 	if (plan->asked.identity == NULL)
@@ -229,9 +248,7 @@ static int take_identity(struct lm_write_plan *plan)
 	plan->identity = *plan->asked.identity;
 	if (lm_identity_is_none(&plan->identity))
 		return lm_error(-EINVAL, "the identity is all zeros");
-	if (lm_identity_equal(&plan->identity, &plan->parent_identity))
-		return lm_error(-EINVAL, "the identity is that of the parent");
-	return 0;
+	return check_ancestry(plan);
 }
 
 int lm_write_plan_check(const char *path, const struct lazymem_snapshot_plan *plan,

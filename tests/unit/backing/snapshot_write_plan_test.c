@@ -256,6 +256,30 @@ static void identity_of_the_parent_is_refused(void **state)
 	assert_layer_refused("the identity is that of the parent");
 }
 
+/* Such a file would be refused as its own ancestor. */
+static void identity_of_an_ancestor_is_refused(void **state)
+{
+	struct lazymem_snapshot_layer base = {.size = sizeof(base)};
+	struct lazymem_snapshot *layer;
+	char *layer_path;
+
+	(void)state;
+	plan_parent(10 * PAGE - 5, NULL, 0);
+	layer_path = path_of("layer");
+	assert_int_equal(lazymem_snapshot_write(layer_path, &plan), 0);
+	layer = open_snapshot(layer_path);
+	assert_int_equal(lazymem_snapshot_layer_at(layer, 1, &base), 0);
+	plan.parent = layer;
+	plan.parent_path = "layer";
+	plan.identity = &base.identity;
+	assert_int_equal(lazymem_snapshot_write(path, &plan), -EINVAL);
+	assert_says("the identity is that of the parent");
+	assert_says(parent_path);
+	assert_int_equal(files_in_directory(), 2);
+	lazymem_snapshot_unref(layer);
+	free(layer_path);
+}
+
 /* ---- compression --------------------------------------------------------- */
 
 static void kind_that_is_no_compression_is_refused(void **state)
@@ -406,6 +430,7 @@ int main(void)
 		with_parent(parent_is_as_long_as_the_source),
 		with_parent(parent_has_the_same_regions),
 		with_parent(identity_of_the_parent_is_refused),
+		with_parent(identity_of_an_ancestor_is_refused),
 		with_plan(kind_that_is_no_compression_is_refused),
 		with_plan(compression_that_is_not_built_in_is_refused),
 		with_plan(level_that_is_not_there_is_refused),
