@@ -84,8 +84,8 @@ void lm_gather_submit(struct lm_worker *worker, struct lm_gather *gather)
 }
 
 /* Wake whoever waits, from the lowest page to the highest of each row of runs
- * in one region. The slots are over and may be others' by now. */
-static void wake(const struct lm_gather *gather, struct lazymem_attachment *attachment)
+ * in one region: one call in place of a hundred. */
+static void wake_span(const struct lm_gather *gather, struct lazymem_attachment *attachment)
 {
 	struct lm_lazy_region *region = gather->runs[0].region;
 	size_t first = SIZE_MAX, end = 0;
@@ -103,6 +103,20 @@ static void wake(const struct lm_gather *gather, struct lazymem_attachment *atta
 		end = run->first + run->count > end ? run->first + run->count : end;
 	}
 	lm_populate_wake(attachment, region, first, end - first);
+}
+
+/* Who waits for a page in between that is under way elsewhere would fault
+ * again, with each gather once more: then each run is woken by itself. The
+ * slots are over and may be others' by now. */
+static void wake(const struct lm_gather *gather, struct lazymem_attachment *attachment)
+{
+	if (attachment->faults_waiting == 0 && !lm_slot_others_awaited(attachment, gather)) {
+		wake_span(gather, attachment);
+		return;
+	}
+	for (size_t i = 0; i < gather->count; i++)
+		lm_populate_wake(attachment, gather->runs[i].region, gather->runs[i].first,
+				 gather->runs[i].count);
 }
 
 /* Each slot reads its own run: one of them is at fault, not the others. An

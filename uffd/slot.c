@@ -201,6 +201,20 @@ void lm_slot_end(struct lm_slot *slot)
 	lm_slot_cancel(slot);
 }
 
+/* The first slot in use from `index` on; slot_count if none. */
+static size_t next_used(const struct lm_worker *worker, size_t index)
+{
+	uint64_t left;
+
+	if (index >= worker->slot_count)
+		return worker->slot_count;
+	left = worker->used[index / 64] >> (index % 64) << (index % 64);
+	for (size_t word = index / 64; word * 64 < worker->slot_count; left = worker->used[++word])
+		if (left != 0)
+			return word * 64 + (size_t)__builtin_ctzll(left);
+	return worker->slot_count;
+}
+
 static bool holds(const struct lm_slot *slot, const struct lm_lazy_region *region, size_t page)
 {
 	return slot->region == region && page >= slot->first + slot->installed &&
@@ -210,15 +224,26 @@ static bool holds(const struct lm_slot *slot, const struct lm_lazy_region *regio
 struct lm_slot *lm_slot_find(struct lm_worker *worker, const struct lm_lazy_region *region,
 			     size_t page)
 {
-	for (size_t word = 0; word * 64 < worker->slot_count; word++) {
-		for (uint64_t left = worker->used[word]; left != 0; left &= left - 1) {
-			size_t index = word * 64 + (size_t)__builtin_ctzll(left);
-
-			if (holds(&worker->slots[index], region, page))
-				return &worker->slots[index];
-		}
-	}
+	for (size_t i = next_used(worker, 0); i < worker->slot_count; i = next_used(worker, i + 1))
+		if (holds(&worker->slots[i], region, page))
+			return &worker->slots[i];
 	return NULL;
+}
+
+bool lm_slot_others_awaited(const struct lazymem_attachment *attachment,
+			    const struct lm_gather *gather)
+{
+	const struct lm_worker *worker = attachment->worker;
+
+	for (size_t i = next_used(worker, 0); i < worker->slot_count;
+	     i = next_used(worker, i + 1)) {
+		const struct lm_slot *slot = &worker->slots[i];
+
+		if (slot->attachment == attachment && slot->gather != gather &&
+		    (slot->demand || slot->joined > 0))
+			return true;
+	}
+	return false;
 }
 
 size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region)

@@ -110,6 +110,10 @@ void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since);
 struct lm_slot *lm_slot_find(struct lm_worker *worker, const struct lm_lazy_region *region,
 			     size_t page);
 
+/* Do faults wait for slots of the attachment that are not this gather's? */
+bool lm_slot_others_awaited(const struct lazymem_attachment *attachment,
+			    const struct lm_gather *gather);
+
 /* Pages that one slot can take in this region. */
 size_t lm_slot_capacity(const struct lm_worker *worker, const struct lm_lazy_region *region);
 

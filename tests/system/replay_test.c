@@ -260,6 +260,27 @@ static void test_faults_that_join_are_woken_when_it_is_there(void **state)
 	end(f);
 }
 
+/* A thread that waits for a page in between would only fault again. */
+static void test_who_waits_for_a_page_in_between_sleeps_on(void **state)
+{
+	struct fixture *f = begin(kind_of(state), "d");
+	size_t page = f->guest.page, middle = LENGTH / page / 2 + 2;
+	struct lazymem_statistics s = {.size = sizeof(s)};
+	struct actor actor;
+
+	add_every_second(f);
+	source_hold(&f->source, middle * page, page);
+	actor_start(&actor, touch, f->guest.host + middle * page);
+	assert_true(source_await_held(&f->source, 1));
+	replay(f);
+	assert_ok(lazymem_attachment_statistics(f->guest.attachment, &s));
+	assert_int_equal(s.faults, 1);
+	source_release(&f->source);
+	assert_int_equal(actor_join(&actor), f->image.bytes[middle * page]);
+	assert_int_equal(statistics_at_rest(f->guest.attachment).faults, 1);
+	end(f);
+}
+
 struct toucher {
 	struct fixture *f;
 	uint64_t seed;
@@ -759,6 +780,7 @@ int main(void)
 		TEST_EACH_KIND(test_the_last_page_of_an_object_that_ends_inside_it_arrives),
 		TEST_EACH_KIND(test_poisoned_pages_of_it_are_healed),
 		TEST_EACH_KIND(test_faults_that_join_are_woken_when_it_is_there),
+		TEST_EACH_KIND(test_who_waits_for_a_page_in_between_sleeps_on),
 		TEST_EACH_KIND(test_threads_that_race_a_replay_read_what_is_right),
 		TEST_EACH_KIND(test_pages_discarded_meanwhile_read_as_zeros),
 		TEST_EACH_KIND(test_discards_that_race_a_replay_win),

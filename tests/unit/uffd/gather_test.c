@@ -371,6 +371,24 @@ static void all_are_woken_once_at_the_end(void **state)
 	assert_int_equal(kernel.calls[kernel.call_count - 1].verb, WAKE);
 }
 
+static void runs_are_woken_apart_while_a_fault_waits_in_between(void **state)
+{
+	(void)state;
+	stage.source.holds = true;
+	send_fault(host_of(7), 0);
+	lm_serve_messages(&stage.worker, &stage.attachment);
+	lm_serve_backlog(&stage.worker);
+	QUEUE({10, 1}, {3, 1});
+	step();
+	source_complete(0); /* of the fault: read, and not installed yet */
+	source_complete(0);
+	stage.worker.read_demand = (struct lm_slot_list){NULL, NULL, 0};
+	run_reads();
+	assert_int_equal(count_of(WAKE), 2);
+	assert_call(WAKE, 0, 10, 1);
+	assert_call(WAKE, 1, 3, 1);
+}
+
 static void page_discarded_in_flight_is_not_installed(void **state)
 {
 	(void)state;
@@ -674,6 +692,7 @@ int main(void)
 		ON(set_up_giant, pages_larger_than_the_buffer_go_one_by_one),
 		ON(set_up_giant, pages_larger_than_the_buffer_use_the_whole_budget),
 		ON(set_up, all_are_woken_once_at_the_end),
+		ON(set_up, runs_are_woken_apart_while_a_fault_waits_in_between),
 		ON(set_up, page_discarded_in_flight_is_not_installed),
 		ON(set_up, run_discarded_in_flight_is_over),
 		ON(set_up, fault_joins_the_run_it_is_for),
