@@ -58,9 +58,6 @@ static int complete(struct lazymem_handler_options *options)
 				options->prefetch_piece);
 	if (options->fault_around > options->prefetch_piece)
 		return refuse("fault_around", options->fault_around, 0, options->prefetch_piece);
-	if (options->fault_around > 0 && !lm_is_power_of_two(options->fault_around))
-		return lm_error(-EINVAL, "handler option fault_around is %zu, no power of two",
-				options->fault_around);
 	if ((options->cpus == NULL) != (options->cpu_count == 0))
 		return lm_error(-EINVAL, "handler options cpus and cpu_count do not go together");
 	for (size_t i = 0; i < options->cpu_count; i++)

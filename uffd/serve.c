@@ -215,18 +215,16 @@ static size_t zero_limit(const struct lazymem_attachment *attachment, size_t dem
 	return demanded > ZERO_AROUND ? demanded : ZERO_AROUND;
 }
 
-/* How many pages to read for `demanded` faults: up to the next multiple of
- * fault_around, of the guest address. A recording gets what was asked for. */
+/* How many pages to read for `demanded` faults: fault_around, or what was asked
+ * for, which is all that a recording gets. */
 static size_t read_limit(const struct lm_slot *slot, const struct lm_fault *fault, size_t demanded)
 {
 	const struct lm_lazy_region *region = fault->region;
 	const size_t around = slot->worker->options.fault_around >> region->page_shift;
-	size_t limit;
 
-	if (around <= 1 || fault->attachment->recorder.capacity > 0)
+	if (fault->attachment->recorder.capacity > 0)
 		return demanded;
-	limit = around - (lm_lazy_region_guest(region, fault->page) >> region->page_shift) % around;
-	return demanded > limit ? demanded : limit;
+	return demanded > around ? demanded : around;
 }
 
 /* Claim pages for a slot, from the fault's page on. False when a discard was

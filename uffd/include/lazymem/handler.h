@@ -37,10 +37,10 @@ struct lazymem_handler_options {
 	unsigned prefetch_depth; /* prefetch pieces in flight per worker; default 32, at most 64;
 				  * together no more bytes than four whole pieces */
 	size_t prefetch_piece;   /* bytes; default 256 KiB; a power of two from 4 KiB to 2 MiB */
-	size_t fault_around;     /* bytes; default 0: a fault populates its own page. Else the
-				  * pages that are missing up to the next multiple of this, a
-				  * power of two up to prefetch_piece, come with it in one
-				  * read. Trades memory for fewer faults on a cold source */
+	size_t fault_around;     /* bytes, at most prefetch_piece; default 0: a fault populates
+				  * its own page. Else so many bytes from there on, as far as
+				  * they are missing, come with it in one read. Trades memory
+				  * for fewer faults */
 	const int *cpus;         /* worker i runs on cpus[i % cpu_count] only; NULL: anywhere */
 	size_t cpu_count;
 };
