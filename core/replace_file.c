@@ -8,6 +8,9 @@
  * a name whose bytes are not there. Until the rename a failure removes the
  * temporary file and leaves the old one as it was. Names are taken relative to
  * one open directory, so that all steps mean the same one.
+ *
+ * The new file may be read by whom the old one could be, and nobody else at
+ * any moment: the memory of a guest holds its secrets.
  */
 #include "core/replace_file.h"
 
@@ -16,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,10 +51,24 @@ static int open_directory(struct lm_replacement *replacement)
 	return replacement->directory >= 0 ? 0 : failed(replacement, "opening its directory");
 }
 
-/* A new file under a name that nobody has, with the permissions of any new file. */
-static int create_temporary(struct lm_replacement *replacement)
+/* Owner and permissions of the file that is replaced. Where the owner or the
+ * group cannot be given away, the new one gets no rights that were the old one's. */
+static void take_after(int fd, const struct stat *old)
+{
+	mode_t mode = old->st_mode & 0777;
+
+	if (fchown(fd, old->st_uid, old->st_gid) != 0 && fchown(fd, (uid_t)-1, old->st_gid) != 0)
+		mode &= ~(mode_t)070;
+	/* Best effort: it was made with no more than these. */
+	(void)fchmod(fd, mode);
+}
+
+/* A new file under a name that nobody has, with the permissions of the old one
+ * or else of any new file. */
+static int create_temporary(struct lm_replacement *replacement, const struct stat *old)
 {
 	static atomic_uint last;
+	const mode_t mode = old != NULL ? old->st_mode & 0700 : 0666;
 
 	replacement->fd = -1;
 	for (int i = 0; replacement->fd < 0 && i < NAME_TRIES; i++) {
@@ -58,23 +76,29 @@ static int create_temporary(struct lm_replacement *replacement)
 			 ".lazymem-%s.%ld.%u", replacement->what, (long)getpid(),
 			 atomic_fetch_add(&last, 1));
 		replacement->fd = openat(replacement->directory, replacement->temporary,
-					 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+					 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 		if (replacement->fd < 0 && errno != EEXIST)
 			break;
 	}
 	if (replacement->fd < 0)
 		return failed(replacement, "creating a temporary file beside it");
+	if (old != NULL)
+		take_after(replacement->fd, old);
 	return 0;
 }
 
 /* A rename takes the place of anything but a directory: a device too, and a
- * pipe that somebody else holds open. */
-static int check_place(const struct lm_replacement *replacement)
+ * pipe that somebody else holds open. *ret_is_old: a regular file is there. */
+static int check_place(const struct lm_replacement *replacement, struct stat *ret_old,
+		       bool *ret_is_old)
 {
 	struct stat there;
 
+	*ret_is_old = false;
 	if (fstatat(replacement->directory, replacement->name, &there, AT_SYMLINK_NOFOLLOW) != 0)
 		return 0;
+	*ret_old = there;
+	*ret_is_old = S_ISREG(there.st_mode);
 	if (S_ISDIR(there.st_mode))
 		return lm_error(-EISDIR, "%s %s: a directory is there", replacement->what,
 				replacement->path);
@@ -87,13 +111,15 @@ static int check_place(const struct lm_replacement *replacement)
 int lm_replace_begin(const char *what, const char *path, struct lm_replacement *ret_replacement)
 {
 	struct lm_replacement replacement = {.what = what, .path = path};
+	struct stat old;
+	bool is_old;
 	int error = open_directory(&replacement);
 
 	if (error != 0)
 		return error;
-	error = check_place(&replacement);
+	error = check_place(&replacement, &old, &is_old);
 	if (error == 0)
-		error = create_temporary(&replacement);
+		error = create_temporary(&replacement, is_old ? &old : NULL);
 	if (error != 0) {
 		close(replacement.directory);
 		return error;

@@ -3,7 +3,8 @@
  * replace_file.h - a new file in place of an old one, or the old one: never
  * half of each. The bytes go to a temporary name in the same directory, are
  * made durable there, and take the name by rename; then the directory is made
- * durable.
+ * durable. The new file has the owner (where allowed) and the permissions of
+ * the old one.
  */
 #ifndef LM_REPLACE_FILE_H
 #define LM_REPLACE_FILE_H

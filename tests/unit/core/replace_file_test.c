@@ -112,6 +112,45 @@ static void nothing_to_write_is_no_mistake(void **state)
 	assert_int_equal(files_beside(&subject), 0);
 }
 
+static mode_t mode_after_save(mode_t before, mode_t mask)
+{
+	const mode_t old_mask = umask(mask);
+	struct stat status;
+
+	if (before != 0)
+		assert_int_equal(chmod(path, before), 0);
+	else
+		assert_int_equal(unlink(path), 0);
+	assert_int_equal(save(path, 0x9000), 0);
+	umask(old_mask);
+	assert_int_equal(stat(path, &status), 0);
+	return status.st_mode & 07777;
+}
+
+/* A guest's memory that only its owner may read stays so. */
+static void file_keeps_its_permissions(void **state)
+{
+	(void)state;
+	assert_int_equal(mode_after_save(0600, 022), 0600);
+	assert_int_equal(mode_after_save(0640, 077), 0640);
+	assert_int_equal(mode_after_save(0664, 022), 0664);
+	assert_int_equal(mode_after_save(0, 027), 0640);
+}
+
+static void file_keeps_its_owner(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(path, 1234, 4321), 0);
+	assert_int_equal(mode_after_save(0600, 022), 0600);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_uid, 1234);
+	assert_int_equal(status.st_gid, 4321);
+}
+
 static void what_is_no_regular_file_is_not_replaced(void **state)
 {
 	struct stat status;
@@ -149,6 +188,8 @@ int main(void)
 		in_directory(partial_and_interrupted_writes_of_a_trace_are_continued),
 		in_directory(writing_that_does_not_go_on_is_an_error),
 		in_directory(nothing_to_write_is_no_mistake),
+		in_directory(file_keeps_its_permissions),
+		in_directory(file_keeps_its_owner),
 		in_directory(what_is_no_regular_file_is_not_replaced),
 		in_directory(directory_is_not_replaced),
 	};
