@@ -142,3 +142,21 @@ int lazymem_memory_identity(const struct lazymem_memory *memory,
 	*ret_identity = identity;
 	return 0;
 }
+
+bool lm_memory_has_image(const struct lazymem_memory *memory, const struct lazymem_identity *image)
+{
+	const struct lazymem_backing *before = NULL;
+	struct lazymem_identity known;
+
+	for (size_t i = 0; i < memory->count; i++) {
+		struct lazymem_backing *backing = memory->regions[i]->backing;
+
+		if (backing == NULL || backing == before)
+			continue;
+		before = backing;
+		if (lazymem_backing_identity(backing, &known) == 0 &&
+		    lm_identity_equal(&known, image))
+			return true;
+	}
+	return lazymem_memory_identity(memory, &known) == 0 && lm_identity_equal(&known, image);
+}

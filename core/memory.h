@@ -19,6 +19,10 @@ struct lazymem_memory {
 /* The invariants above, for assert. */
 bool lm_memory_is_valid(const struct lazymem_memory *memory);
 
+/* Is it the identity of the memory, or of a backing object of one of its
+ * regions? (core/identity.c) */
+bool lm_memory_has_image(const struct lazymem_memory *memory, const struct lazymem_identity *image);
+
 /* A part of a guest range that lies in one region. */
 struct lm_piece {
 	struct lazymem_region *region;

@@ -12,6 +12,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/identity.h"
+#include "core/memory.h"
 #include "core/options.h"
 #include "uffd/attention.h"
 #include "uffd/command.h"
@@ -111,20 +112,19 @@ static int make_job(const struct lazymem_attachment *attachment,
 	return 0;
 }
 
+/* A snapshot's own trace is bound to the snapshot, which may be one of several
+ * sources of the memory, with a ROM or fresh zeros beside it. */
 static int check_trace(const struct lazymem_attachment *attachment,
 		       const struct lazymem_trace *trace)
 {
 	struct lazymem_identity bound = lazymem_trace_identity(trace), own;
 
-	if (lm_identity_is_none(&bound))
+	if (lm_identity_is_none(&bound) || lm_memory_has_image(attachment->memory, &bound))
 		return 0;
 	if (lazymem_memory_identity(attachment->memory, &own) != 0)
 		return lm_error(-ESTALE, "the trace is bound to an image, and it cannot be told "
 					 "whether this memory is that one");
-	if (!lm_identity_equal(&bound, &own))
-		return lm_error(-ESTALE,
-				"the trace is bound to another image than that of this memory");
-	return 0;
+	return lm_error(-ESTALE, "the trace is bound to another image than that of this memory");
 }
 
 int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/identity.h"
 
+#include "core/memory.h"
+
 #include "model.h"
 
 /* ---- folding ------------------------------------------------------------- */
@@ -171,6 +173,12 @@ struct place {
 	uint64_t offset;
 };
 
+static struct lazymem_identity first_image = {{1}}, second_image = {{2}}, no_image = {{0}};
+static struct lazymem_backing *first, *second, *unknown;
+
+/* Has the last memory the first image, and the one that it is as a whole? */
+static bool has_first_image, has_whole_image;
+
 /* The identity of a memory of regions of a page; what the call answers. */
 static int identify(const struct place *places, size_t count, struct lazymem_identity *ret_identity)
 {
@@ -189,12 +197,11 @@ static int identify(const struct place *places, size_t count, struct lazymem_ide
 	}
 	memory = make_memory(regions, count);
 	error = lazymem_memory_identity(memory, ret_identity);
+	has_first_image = lm_memory_has_image(memory, &first_image);
+	has_whole_image = error == 0 && lm_memory_has_image(memory, ret_identity);
 	lazymem_memory_unref(memory);
 	return error;
 }
-
-static struct lazymem_identity first_image = {{1}}, second_image = {{2}}, no_image = {{0}};
-static struct lazymem_backing *first, *second, *unknown;
 
 static int set_up(void **state)
 {
@@ -256,6 +263,23 @@ static void where_several_backing_objects_lie_matters(void **state)
 	}
 }
 
+static void memory_has_its_own_image_and_that_of_each_backing_object(void **state)
+{
+	const struct place places[] = {
+		{0x1000, unknown, 0}, {0x2000, first, 0}, {0x4000, second, 0}, {0x8000, NULL, 0}};
+	struct lazymem_identity identity;
+
+	(void)state;
+	assert_int_equal(identify(places, 2, &identity), -ENODATA);
+	assert_true(has_first_image);
+	assert_int_equal(identify(places + 1, 3, &identity), 0);
+	assert_true(has_first_image && has_whole_image);
+	assert_int_equal(identify(places + 2, 2, &identity), 0);
+	assert_true(!has_first_image && has_whole_image);
+	assert_int_equal(identify(places + 3, 1, &identity), -ENODATA);
+	assert_false(has_first_image);
+}
+
 static void memory_without_backing_objects_has_no_identity(void **state)
 {
 	const struct place place = {0x1000, NULL, 0};
@@ -295,6 +319,7 @@ int main(void)
 		TEST(one_backing_object_lends_its_identity),
 		TEST(several_backing_objects_make_one_identity),
 		TEST(where_several_backing_objects_lie_matters),
+		TEST(memory_has_its_own_image_and_that_of_each_backing_object),
 		TEST(memory_without_backing_objects_has_no_identity),
 		TEST(one_unknown_backing_object_leaves_no_identity),
 	};

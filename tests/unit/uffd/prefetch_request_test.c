@@ -6,6 +6,8 @@
  */
 #include "stage.h"
 
+#include <lazymem/zero.h>
+
 #define PAGES 16
 
 /* Nobody works: what is queued stays, and is looked at. */
@@ -153,6 +155,43 @@ static void trace_of_no_image_is_queued(void **state)
 	assert_range(0, 0, 3, 1);
 }
 
+/* Beside the regions of the image: one of zeros, as of memory plugged in since. */
+static void add_zeros(void)
+{
+	struct lazymem_region *regions[4] = {stage.objects[0], stage.objects[1], stage.objects[2]};
+	struct lazymem_mapping *mapping;
+	struct lazymem_backing *zeros;
+
+	assert_int_equal(lazymem_mapping_create_anonymous(PAGE, NULL, &mapping), 0);
+	assert_int_equal(lazymem_zero_create(PAGE, &zeros), 0);
+	assert_int_equal(lazymem_region_create(mapping, (lazymem_guest_address){UINT64_C(1) << 50},
+					       zeros, 0, &regions[3]),
+			 0);
+	lazymem_mapping_unref(mapping);
+	lazymem_backing_unref(zeros);
+	lazymem_memory_unref(stage.attachment.memory);
+	assert_int_equal(lazymem_memory_create(regions, 4, &stage.attachment.memory), 0);
+	lazymem_region_unref(regions[3]);
+}
+
+static void trace_of_the_image_of_some_regions_is_queued(void **state)
+{
+	(void)state;
+	stage.source.identity = 7;
+	add_zeros();
+	assert_int_equal(replay(7), 0);
+	assert_range(0, 0, 3, 1);
+}
+
+static void trace_of_an_image_of_no_region_is_stale(void **state)
+{
+	(void)state;
+	stage.source.identity = 7;
+	add_zeros();
+	assert_int_equal(replay(8), -ESTALE);
+	assert_null(lm_jobs_current(&stage.attachment.jobs));
+}
+
 static void trace_of_another_image_is_stale(void **state)
 {
 	(void)state;
@@ -254,6 +293,8 @@ int main(void)
 		TEST(limits_and_rate_are_the_jobs),
 		TEST(trace_of_this_image_is_queued),
 		TEST(trace_of_no_image_is_queued),
+		TEST(trace_of_the_image_of_some_regions_is_queued),
+		TEST(trace_of_an_image_of_no_region_is_stale),
 		TEST(trace_of_another_image_is_stale),
 		TEST(trace_of_an_image_is_stale_where_none_is_known),
 		TEST(range_that_wraps_is_named),

@@ -137,8 +137,8 @@ struct lazymem_prefetch {
  * are there already, are passed over; poisoned pages are read again, and healed if that
  * succeeds. Ends early when 16 pages of it could not be read. -EDEADLK from a
  * callback on a worker, -EINVAL (a range that wraps, both ranges and a trace), -ESTALE (the
- * trace is bound to another image than that of this memory, see lazymem_memory_identity:
- * nothing is queued, and the restore may go on without it), -E2BIG, -ENOMEM. Any thread.
+ * trace is bound to another image than that of this memory, see lazymem_memory_identity, and
+ * than each of its backing objects: nothing is queued, and the restore may go on without it), -E2BIG, -ENOMEM. Any thread.
  * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_prefetch(struct lazymem_attachment *attachment,
 					       const struct lazymem_prefetch *prefetch);
