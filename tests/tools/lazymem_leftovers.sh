@@ -70,3 +70,30 @@ if [ "$(id -u)" -eq 0 ] && mkdir small && mount -t tmpfs -o size=1M none small 2
 	umount small
 	[ -z "$left" ] || fail "left behind: $left"
 fi
+
+# A limit on the size of files.
+mkdir limited
+for command in "create big" "export big"; do
+	status=0
+	# shellcheck disable=SC2086 # two words are two arguments
+	(ulimit -f 64 && exec "$program" $command limited/out) 2>"$work/errors" || status=$?
+	[ "$status" -eq 1 ] || fail "status $status beyond a limit: $command"
+	grep -q 'File too large' "$work/errors" || fail "it does not name the limit: $command"
+	[ -z "$(ls -A limited)" ] || fail "left behind: $(ls -A limited)"
+done
+
+# A signal at the worst moments: the temporary file or directory is there.
+if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+	"$make_file" trace run.trace 4096 - 0 8192
+	mkdir calls
+	for command in "create image" "export image" "trace union run.trace run.trace" \
+		"trace plot run.trace"; do
+		for call in mkdir:when=1 fsync:when=1 fsync:when=2 rename:when=1; do
+			# shellcheck disable=SC2086 # words are arguments
+			strace -qq -o /dev/null -e "inject=$call:signal=SIGINT" \
+				"$program" $command calls/out >/dev/null 2>&1 || true
+			rm -f calls/out
+			[ -z "$(ls -A calls)" ] || fail "left behind: $command, $call"
+		done
+	done
+fi

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arguments.h"
 #include "complain.h"
+#include "interrupt.h"
 #include "output_file.h"
 #include "trace_set.h"
 #include "traces.h"
@@ -50,6 +51,7 @@ static int combine_and_save(struct lazymem_trace *const *traces, char *const *pa
 	error = combine(traces, count, &result);
 	if (error == 0) {
 		lazymem_trace_bind(result, &identity);
+		interrupt_defer(); /* from here on there is a temporary file */
 		error = lazymem_trace_save(result, output);
 	}
 	if (error != 0)

@@ -124,14 +124,13 @@ static int plot(const struct lazymem_trace *trace, const char *output)
 	char *directory = NULL;
 	int result = -1;
 
+	interrupt_defer();
 	if (asprintf(&directory, "%s.XXXXXX", output) < 0 || mkdtemp(directory) == NULL) {
 		complain("%s: %s", output, strerror(errno));
-		free(directory);
-		return EXIT_RUN_FAILED;
+	} else {
+		result = interrupt_came() ? -1 : draw(trace, directory, output);
+		remove_directory(directory);
 	}
-	interrupt_defer();
-	result = draw(trace, directory, output);
-	remove_directory(directory);
 	free(directory);
 	if (result != 0)
 		interrupt_deliver();

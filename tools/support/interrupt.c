@@ -17,12 +17,14 @@ static void notice(int number)
 	came = number;
 }
 
-/* A signal that the caller ignores, as nohup does, stays ignored. */
+/* A signal that the caller ignores, as nohup does, stays ignored. A file that
+ * grows beyond a limit is an error of the write, and no death in the middle. */
 void interrupt_defer(void)
 {
 	const struct sigaction action = {.sa_handler = notice,
 					 .sa_flags = SA_RESTART | (int)SA_RESETHAND};
 
+	signal(SIGXFSZ, SIG_IGN);
 	for (size_t i = 0; i < DEFERRED_COUNT; i++) {
 		sigaction(deferred[i], NULL, &before[i]);
 		if (before[i].sa_handler != SIG_IGN)
