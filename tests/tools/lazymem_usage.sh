@@ -23,6 +23,8 @@ for command in create info verify export diff merge optimize \
 	[ ! -s "$work/errors" ] || fail "$command --help complains"
 done
 
+refuses 2 'unknown option -x' create -xy a b
+refuses 2 'option --json takes no value' info --json=yes a
 refuses 2 'a file name is empty' create '' b
 refuses 2 'at most 2 file names' create a b c
 refuses 2 'at most 1 file name' info a b
@@ -57,3 +59,11 @@ done
 status=0
 "$program" --help >/dev/full 2>"$work/errors" || status=$?
 [ "$status" -eq 1 ] || fail "a full disk under --help is not noticed"
+
+# A failure is told once, and also when it is the help that cannot be written.
+refuses 1 'nosuch' info "$work/nosuch"
+[ "$(wc -l <"$work/errors")" -eq 1 ] || fail "more than one message"
+status=0
+"$program" create --help >/dev/full 2>"$work/errors" || status=$?
+[ "$status" -eq 1 ] || fail "status $status of help that cannot be written"
+grep -q 'standard output' "$work/errors" || fail "help that cannot be written is not named"

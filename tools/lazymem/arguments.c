@@ -12,7 +12,21 @@ static void print_help_and_exit(const struct command *command)
 	command_print_usage(command, "usage: ");
 	printf("\n%s\nExit status: 0 success, 1 failure, 2 wrong command line. See lazymem(1).\n",
 	       command->help);
-	exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED);
+	if (fflush(stdout) == 0)
+		exit(EXIT_SUCCESS);
+	complain("standard output: %m");
+	exit(EXIT_RUN_FAILED);
+}
+
+/* What getopt_long says of it: a letter, of which there may be several in one
+ * argument; a long option with a value that it does not take; or a name. */
+static _Noreturn void refuse_option(const struct command *command, const char *argument)
+{
+	if (optopt == 0)
+		REFUSE("unknown option %s; see lazymem %s --help", argument, command->name);
+	if (optopt <= UCHAR_MAX)
+		REFUSE("unknown option -%c; see lazymem %s --help", optopt, command->name);
+	REFUSE("option %.*s takes no value", (int)strcspn(argument, "="), argument);
 }
 
 static void check_count(const struct command *command, int count, int least, int most)
@@ -39,8 +53,7 @@ int arguments_parse(const struct command *command, int argc, char **argv,
 		if (option == ':')
 			REFUSE("option %s needs a value", argv[optind - 1]);
 		if (option == '?')
-			REFUSE("unknown option %s; see lazymem %s --help", argv[optind - 1],
-			       command->name);
+			refuse_option(command, argv[optind - 1]);
 		take(context, option, optarg);
 	}
 	check_count(command, argc - optind, least, most);

@@ -104,15 +104,15 @@ static int describe_trace_file(const char *path, bool as_json)
 	return EXIT_SUCCESS;
 }
 
-static bool is_trace(const char *path)
+/* Several files are layers. 0, or -1 after a message. */
+static int detect(const char *path, enum image_format *ret_format)
 {
-	enum image_format format = FORMAT_RAW;
 	char **paths = source_paths(path);
 	const bool is_one = paths != NULL && paths[0] != NULL && paths[1] == NULL;
-	const bool found = is_one && source_detect(path, &format) == 0 && format == FORMAT_TRACE;
 
 	source_free_paths(paths);
-	return found;
+	*ret_format = FORMAT_RAW;
+	return is_one ? source_detect(path, ret_format) : 0;
 }
 
 static int run_info(const struct command *command, int argc, char **argv)
@@ -120,8 +120,12 @@ static int run_info(const struct command *command, int argc, char **argv)
 	bool json = false;
 	const char *path =
 		argv[arguments_parse(command, argc, argv, long_options, take, &json, 1, 1)];
+	enum image_format format;
 
-	return is_trace(path) ? describe_trace_file(path, json) : describe_image(path, json);
+	if (detect(path, &format) != 0)
+		return EXIT_RUN_FAILED;
+	return format == FORMAT_TRACE ? describe_trace_file(path, json)
+				      : describe_image(path, json);
 }
 
 static int run_trace_info(const struct command *command, int argc, char **argv)
