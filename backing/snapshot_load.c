@@ -30,6 +30,9 @@
 /* Bytes between sections that are worth reading over. */
 #define SECTION_GAPS ((uint64_t)64 << 10)
 
+/* A section of more bytes is looked at for holes. */
+#define HOLES_MATTER ((uint64_t)64 << 20)
+
 /* The message there is, with the file before it. */
 static int name_file(const char *path, int error)
 {
@@ -95,12 +98,33 @@ static bool find_stretch(const struct lm_snapshot_header *header, uint64_t *ret_
 	return end - start <= total;
 }
 
+/* A few bytes on the disk can be a file of any length, with a section that takes
+ * all memory before its checksum is known to be wrong. Holes are zeros, which are
+ * neither chunks nor a trace, nor the checksums of any memory. */
+static int check_holes(int fd, const struct lm_snapshot_header *header)
+{
+	for (enum lm_section_type type = LM_SECTION_REGIONS; type < LM_SECTION_TYPES; type++) {
+		const struct lm_section *section = &header->sections[type];
+		off_t hole;
+
+		if (section->length <= HOLES_MATTER)
+			continue;
+		hole = lseek(fd, (off_t)section->offset, SEEK_HOLE);
+		if (hole >= 0 && (uint64_t)hole < section->offset + section->length)
+			return lm_error(-EBADMSG, "section %s: a hole at byte %" PRIu64,
+					lm_section_name(type), (uint64_t)hole);
+	}
+	return 0;
+}
+
 static int read_sections(int fd, struct lm_snapshot_file *file, struct section_bytes *ret_bytes)
 {
 	uint64_t start, length;
 	const bool is_one = find_stretch(&file->header, &start, &length);
-	int error = is_one ? read_section(fd, file, 0, start, length) : 0;
+	int error = check_holes(fd, &file->header);
 
+	if (error == 0 && is_one)
+		error = read_section(fd, file, 0, start, length);
 	for (enum lm_section_type type = LM_SECTION_REGIONS; type < LM_SECTION_TYPES; type++) {
 		const struct lm_section *section = &file->header.sections[type];
 

@@ -22,6 +22,8 @@ char *__wrap_strndup(const char *text, size_t length);
 
 static int allocations_left = -1; /* before one fails; below zero: none does */
 
+static size_t largest_allocation;
+
 static bool is_refused(void)
 {
 	return allocations_left >= 0 && allocations_left-- == 0;
@@ -29,6 +31,7 @@ static bool is_refused(void)
 
 void *__wrap_malloc(size_t size)
 {
+	largest_allocation = size > largest_allocation ? size : largest_allocation;
 	return is_refused() ? NULL : __real_malloc(size);
 }
 
@@ -267,6 +270,39 @@ static void damaged_trace_is_refused(void **state)
 	assert_refused(path_of("base"), -EBADMSG, "trace");
 }
 
+/* Give the file a trace of so many bytes, of which there are none on the disk. */
+static void add_hole_as_trace(const char *path, uint64_t length)
+{
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+	unsigned char bytes[LM_SNAPSHOT_HEADER_SIZE];
+	struct lm_snapshot_header header;
+	struct stat status;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(lm_snapshot_parse_header(bytes, (uint64_t)status.st_size, &header), 0);
+	header.sections[LM_SECTION_TRACE] = (struct lm_section){
+		.present = true, .offset = header.file_length, .length = length};
+	header.file_length += length;
+	lm_snapshot_put_header(&header, bytes);
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(ftruncate(fd, (off_t)header.file_length), 0);
+	close(fd);
+}
+
+static void section_that_is_not_on_the_disk_takes_no_memory(void **state)
+{
+	const uint64_t length = UINT64_C(1) << 30;
+
+	(void)state;
+	write_file("base", 1, 0, NULL);
+	add_hole_as_trace(path_of("base"), length);
+	largest_allocation = 0;
+	assert_refused(path_of("base"), -EBADMSG, "section trace: a hole");
+	assert_true(largest_allocation < length);
+}
+
 static void unknown_feature_is_told_from_damage(void **state)
 {
 	struct draft draft;
@@ -499,6 +535,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(trace_of_another_image_is_refused, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(damaged_trace_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(section_that_is_not_on_the_disk_takes_no_memory,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(unknown_feature_is_told_from_damage, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(layers_of_any_depth_are_restored, set_up,
