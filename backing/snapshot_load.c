@@ -119,7 +119,7 @@ static int check_holes(int fd, const struct lm_snapshot_header *header)
 
 static int read_sections(int fd, struct lm_snapshot_file *file, struct section_bytes *ret_bytes)
 {
-	uint64_t start, length;
+	uint64_t start = 0, length = 0;
 	const bool is_one = find_stretch(&file->header, &start, &length);
 	int error = check_holes(fd, &file->header);
 
