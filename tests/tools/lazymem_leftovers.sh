@@ -14,7 +14,8 @@ succeeds create image old
 mkdir directory
 head -c 400M /dev/urandom >big
 
-# interrupted SIGNAL ARGUMENT...: the signal comes when there is a temporary file.
+# interrupted SIGNAL ARGUMENT...: the signal comes when there is a temporary file,
+# twice, as timeout(1) sends it.
 # The output is directory/out, and was `old` before. With job control, because
 # without it a shell starts background jobs with SIGINT ignored.
 interrupted() {
@@ -30,6 +31,7 @@ interrupted() {
 		sleep 0.01
 	done
 	kill -s "$signal" $process
+	kill -s "$signal" $process 2>/dev/null || true
 	status=0
 	wait $process 2>/dev/null || status=$?
 	[ "$status" -gt 128 ] || fail "SIG$signal did not end it: status $status: $*"

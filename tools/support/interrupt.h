@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * interrupt.h - SIGINT, SIGTERM and SIGHUP while a file is written: the
- * unfinished file is removed, and then the process ends by the signal. A second
- * signal ends it at once.
+ * unfinished file is removed, and then the process ends by the signal. Another
+ * signal, some seconds later, ends it at once.
  */
 #ifndef SUPPORT_INTERRUPT_H
 #define SUPPORT_INTERRUPT_H
