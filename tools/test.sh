@@ -22,7 +22,7 @@ END
 }
 
 packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev
-	libjansson-dev libcmocka-dev mandoc clang-format shellcheck gnuplot-nox jq)
+	libjansson-dev libcmocka-dev mandoc clang-format shellcheck gnuplot-nox jq strace)
 build_dir=$root_dir/build
 compiler=cc
 sanitize=
