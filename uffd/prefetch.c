@@ -182,7 +182,7 @@ static struct lm_slot *start_slot(struct lm_worker *worker, struct lazymem_attac
 	struct lm_lazy_region *region = job->ranges[job->range].region;
 	struct lm_slot *slot = NULL;
 
-	if (worker->prefetch_bytes < most_in_flight(worker))
+	if (worker->prefetch_bytes + worker->buffer_size <= most_in_flight(worker))
 		slot = lm_slot_start(worker, attachment, region, LM_BUDGET_PREFETCH);
 	if (slot == NULL && job->pieces == 0 &&
 	    worker->free_demand.count > worker->options.demand_depth / 2)
