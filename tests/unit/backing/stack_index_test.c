@@ -138,6 +138,27 @@ static void neighbours_that_are_stored_side_by_side_become_one(void **state)
 	free(flat);
 }
 
+static void neighbours_whose_checksums_lie_apart_stay_two(void **state)
+{
+	const struct lm_chunk raw[] = {
+		{.page = 0, .count = 2, .kind = LAZYMEM_CHUNK_RAW, .position = 8192, .checksum = 3},
+		{.page = 2,
+		 .count = 3,
+		 .kind = LAZYMEM_CHUNK_RAW,
+		 .position = 8192 + 2 * PAGE,
+		 .checksum = 0}};
+	const uint32_t sums[5] = {0};
+	const struct lm_stack_source source = {.sums = sums, .chunks = raw, .chunk_count = 2};
+	struct lm_chunk *flat;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(lm_stack_flatten(&source, 1, 12, &flat, &count), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(flat[1].checksum, 0);
+	free(flat);
+}
+
 static void runs_are_not_joined_past_what_a_count_holds(void **state)
 {
 	const struct lm_chunk zeros[] = {{.page = 0, .count = UINT32_MAX},
@@ -300,6 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flat_index_tells_the_origin_of_every_page),
 		cmocka_unit_test(neighbours_that_are_stored_side_by_side_become_one),
+		cmocka_unit_test(neighbours_whose_checksums_lie_apart_stay_two),
 		cmocka_unit_test(runs_are_not_joined_past_what_a_count_holds),
 		cmocka_unit_test(small_layers_over_a_large_base_cost_little),
 		cmocka_unit_test(every_byte_is_found_in_its_chunk),

@@ -419,6 +419,46 @@ static void flipped_bit_is_never_served(void **state)
 	assert_true(refused > 0);
 }
 
+/* Every bit of what is stored, one after the other; the chunk is read as a whole,
+ * which decodes it straight to its place, and in two halves. */
+static void check_flips(enum lazymem_chunk_kind kind)
+{
+	const unsigned char kinds[] = {(unsigned char)kind};
+	const size_t order[] = {0};
+	unsigned char pages[4 * 4096];
+	struct stacked stacked;
+	size_t refused = 0;
+
+	stacked_store(&stacked, kinds, 1, 4, order);
+	for (size_t i = 0; i < stacked.layers[0].chunks[0].stored * 8; i++) {
+		unsigned char *byte =
+			stacked.layers[0].bytes + stacked.layers[0].chunks[0].position + i / 8;
+
+		*byte ^= (unsigned char)(1u << i % 8);
+		for (size_t length = 2 * PAGE; length <= 4 * PAGE; length += 2 * PAGE) {
+			const int error = lazymem_backing_read(stacked.backing, 0, pages, length);
+
+			if (error == 0)
+				assert_memory_equal(pages, stacked.memory, length);
+			else
+				assert_int_equal(error, -EBADMSG);
+			refused += error != 0;
+		}
+		*byte ^= (unsigned char)(1u << i % 8);
+	}
+	assert_true(refused > 0);
+	stacked_destroy(&stacked);
+}
+
+static void flipped_bit_of_a_compressed_chunk_is_never_served(void **state)
+{
+	(void)state;
+	any_compression();
+	for (enum lazymem_chunk_kind kind = LAZYMEM_CHUNK_LZ4; kind < LAZYMEM_CHUNK_KINDS; kind++)
+		if (lazymem_snapshot_supports(kind))
+			check_flips(kind);
+}
+
 /* The medium gives other bytes for a while, as a bad cable does; what came of
  * them must not be kept. */
 static void bytes_that_were_refused_are_read_again(void **state)
@@ -535,6 +575,7 @@ int main(void)
 		cmocka_unit_test(failed_transfer_fails_the_read_after_the_others_are_over),
 		cmocka_unit_test(failure_of_any_transfer_is_the_error_of_the_read),
 		cmocka_unit_test(flipped_bit_is_never_served),
+		cmocka_unit_test(flipped_bit_of_a_compressed_chunk_is_never_served),
 		cmocka_unit_test(bytes_that_were_refused_are_read_again),
 		cmocka_unit_test(nothing_is_allocated_once_it_is_warm),
 		cmocka_unit_test(read_fails_while_there_is_no_memory),
