@@ -26,7 +26,7 @@
 #define SCAN_PAGES ((size_t)1 << 16)
 
 /* Bytes of the first gather of a job. */
-#define FIRST_GATHER ((size_t)32 << 10)
+#define FIRST_GATHER ((size_t)16 << 10)
 
 /* Pages without I/O (zeros, poison) in one piece, and in one step: installing one
  * is taken for looking at ZERO_COST. */

@@ -121,8 +121,8 @@ static void test_scattered_pages_come_in_few_reads(void **state)
 	size_t pages = add_every_second(f);
 
 	replay(f);
-	/* the first four are smaller */
-	assert_true(source_reads(&f->source) <= pages * PAGE / (256 * 1024) + 5);
+	/* the first five are smaller */
+	assert_true(source_reads(&f->source) <= pages * PAGE / (256 * 1024) + 6);
 	assert_int_equal(source_part_reads(&f->source), source_reads(&f->source));
 	assert_true(all_arrived(f));
 	struct lazymem_statistics s = statistics_at_rest(f->guest.attachment);
@@ -135,11 +135,11 @@ static void test_scattered_pages_come_in_few_reads(void **state)
 	end(f);
 }
 
-/* Whoever starts together with a replay waits for its first 32 KiB, and not for
+/* Whoever starts together with a replay waits for its first 16 KiB, and not for
  * a whole piece; each read has as much as all before it then. */
 static void test_the_first_reads_are_small(void **state)
 {
-	static const size_t most[] = {8, 16, 32, 64, 128};
+	static const size_t most[] = {4, 8, 16, 32, 64, 128};
 
 	for (size_t i = 0; i < sizeof(most) / sizeof(most[0]); i++) {
 		struct fixture *f = begin(kind_of(state), "d");
@@ -255,7 +255,8 @@ static void test_faults_that_join_are_woken_when_it_is_there(void **state)
 	await_replay(f);
 	assert_int_equal(source_most_reads(&f->source, 0, LENGTH), 1);
 	struct lazymem_statistics s = statistics_at_rest(f->guest.attachment);
-	assert_int_equal(s.coalesced, s.faults);
+	/* a thread that was slow to start found its page there */
+	assert_int_equal(s.coalesced + s.already_present, s.faults);
 	assert_int_equal(s.pages_prefetched, 4);
 	end(f);
 }
@@ -547,7 +548,7 @@ static void replay_regions(enum memory_kind kind, bool one_object)
 	assert_int_equal(s.faults, 0);
 	assert_int_equal(s.pages_prefetched, 3 * REGIONS);
 	if (one_object && kind != HUGETLB)
-		assert_true(source_reads(&sources[0]) <= 2); /* 32 KiB, and the rest */
+		assert_true(source_reads(&sources[0]) <= 3); /* 16 KiB, as much again, the rest */
 
 	lazymem_attachment_abort(attachment);
 	assert_ok(lazymem_handler_destroy(handler));
