@@ -61,6 +61,11 @@ static int read_all(int fd, void *bytes, size_t length, uint64_t offset)
 /* ---- sections ------------------------------------------------------------- */
 
 /* Where the bytes of each section are in memory; NULL: there are none. */
+/* What is fetched before it is known to be needed, in pieces that no kernel cuts off. */
+#define LEAST_GUESS (UINT64_C(64) << 10)
+#define MOST_GUESS (UINT64_C(1) << 20)
+#define ANNOUNCED (UINT64_C(128) << 10)
+
 struct section_bytes {
 	void *of[LM_SECTION_TYPES];
 };
@@ -242,6 +247,23 @@ static int measure(int fd, struct lm_snapshot_file *file, uint64_t *ret_length)
 	return 0;
 }
 
+/* The kernel shall not take the header for the beginning of a row; but it may
+ * fetch the sections while the header is read, so that a cold file costs one
+ * wait and not two. They are where the writer puts them, at the end, and mostly
+ * checksums, one for each page. A wrong guess costs nothing but the fetching. */
+static void announce_reads(int fd, uint64_t file_length)
+{
+	uint64_t guess = file_length / (LM_SNAPSHOT_PAGE / sizeof(uint32_t)) * 4 / 3;
+	uint64_t offset;
+
+	guess = guess < LEAST_GUESS ? LEAST_GUESS : guess;
+	guess = lm_min(lm_min(guess, MOST_GUESS), file_length);
+	offset = lm_align_down(file_length - guess, ANNOUNCED);
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	for (; offset < file_length; offset += ANNOUNCED)
+		(void)posix_fadvise(fd, (off_t)offset, (off_t)ANNOUNCED, POSIX_FADV_WILLNEED);
+}
+
 static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_file *file)
 {
 	struct lazymem_file_options options = {
@@ -252,8 +274,8 @@ static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_fil
 	struct section_bytes bytes;
 	int error = measure(fd, file, &options.length);
 
-	/* the kernel shall not take the header for the beginning of a row */
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	if (error == 0)
+		announce_reads(fd, options.length);
 	if (error == 0)
 		error = read_all(fd, header, sizeof(header), 0);
 	if (error == 0)

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 
 #define LONGEST_MEMORY (UINT64_C(1) << 56)
-#define DEFAULT_CHUNK ((size_t)16 << 10)
+#define DEFAULT_CHUNK ((size_t)4 << 10)
 
 int lm_write_failed(const struct lm_write_plan *plan, int error)
 {

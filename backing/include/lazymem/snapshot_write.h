@@ -45,7 +45,7 @@ struct lazymem_snapshot_plan {
 	enum lazymem_chunk_kind compression; /* LAZYMEM_CHUNK_ZERO: none; LZ4 or ZSTD */
 	int level;                           /* as the compression has it; 0: its default */
 	size_t chunk_size; /* bytes compressed together, a power of two from 4 KiB to 256 KiB;
-			    * default 16 KiB. Larger is smaller in the file, and slower for a
+			    * default 4 KiB. Larger is smaller in the file, and slower for a
 			    * single page */
 
 	const struct lazymem_snapshot_blob_source *blobs;
