@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * An engine that prefetches has its faults found touch by touch. Without that,
- * every touch took a fault when the handler received as many as there were
- * touches, since no page is touched twice; and when it received fewer, because
- * zeros come many at a time, nobody knows which.
+ * An engine that prefetches has its faults found touch by touch. Some of these
+ * never reach the handler, because the page comes while the kernel looks for
+ * it; they take the least time. So of the touches that took a fault, as many as
+ * the handler received, the slowest ones, are those that had to be served.
+ *
+ * Without a prefetch, every touch took a fault when the handler received as
+ * many as there were touches, since no page is touched twice; and when it
+ * received fewer, because zeros come many at a time, nobody knows which.
  */
 #include "demand.h"
 
 struct view {
 	const struct workload *workload;
 	const struct toucher *toucher;
-	bool all; /* every touch took a fault */
+	bool all;            /* every touch was served */
+	uint64_t fastest_ns; /* else those that took a fault, and so long */
 };
 
-static bool faulted(const struct view *view, size_t index)
+static bool was_served(const struct view *view, size_t index)
 {
-	return view->all || toucher_faulted(view->toucher, index);
+	return view->all || (toucher_faulted(view->toucher, index) &&
+			     toucher_latency(view->toucher, index) >= view->fastest_ns);
 }
 
 /* Both lists are in the order of touch. */
@@ -28,48 +34,57 @@ static uint64_t count_recorded(const struct view *view)
 	for (size_t i = 0; i < workload->touch_count && next < workload->recorded_count; i++) {
 		if (workload->touches[i].offset != workload->recorded[next])
 			continue;
-		count += faulted(view, i);
+		count += was_served(view, i);
 		next++;
 	}
 	return count;
 }
 
-static struct latency_summary summarize(const struct view *view)
+static size_t collect(const struct view *view, uint64_t *samples)
 {
-	size_t touches = view->workload->touch_count;
-	struct latency_summary summary = {0};
-	uint64_t *samples = samples_create(touches);
 	size_t count = 0;
 
-	if (samples == NULL)
-		return summary;
-	for (size_t i = 0; i < touches; i++) {
-		if (faulted(view, i))
+	for (size_t i = 0; i < view->workload->touch_count; i++) {
+		if (was_served(view, i))
 			samples[count++] = toucher_latency(view->toucher, i);
 	}
-	summary = samples_summarize(samples, count);
-	samples_destroy(samples, touches);
-	return summary;
+	return count;
+}
+
+/* Find the touches that were served. */
+static void leave_out_fastest(struct view *view, uint64_t *samples, uint64_t served)
+{
+	size_t count = collect(view, samples);
+
+	if (count <= served)
+		return;
+	samples_summarize(samples, count);
+	view->fastest_ns = served > 0 ? samples[count - served] : UINT64_MAX;
 }
 
 struct demand demand_measure(const struct engine_context *context, const struct toucher *toucher,
 			     const struct engine_counters *counters)
 {
-	struct view view = {
-		.workload = context->workload,
-		.toucher = toucher,
-		.all = counters->faults >= context->workload->touch_count,
-	};
+	const struct workload *workload = context->workload;
+	struct view view = {.workload = workload, .toucher = toucher};
+	struct demand demand = {0};
+	uint64_t *samples;
 
+	view.all = !context->engine->prefetches && counters->faults >= workload->touch_count;
 	if (!context->engine->prefetches && !view.all)
-		return (struct demand){0};
-	view.all &= !context->engine->prefetches;
-	return (struct demand){
+		return demand;
+	samples = samples_create(workload->touch_count);
+	if (samples == NULL)
+		return demand;
+	leave_out_fastest(&view, samples, counters->faults);
+	demand = (struct demand){
 		.known = true,
 		.recorded_faults = count_recorded(&view),
-		.latency = summarize(&view),
+		.latency = samples_summarize(samples, collect(&view, samples)),
 		.waits_known = counters->waits_known,
 		.waited = counters->waited,
 		.late = counters->late,
 	};
+	samples_destroy(samples, workload->touch_count);
+	return demand;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * demand.h - what of a run was left to demand: the touches that took a fault,
- * and the pages of the recorded set among them.
+ * demand.h - what of a run was left to demand: the touches whose fault the
+ * handler served, and the pages of the recorded set among them.
  */
 #ifndef UFFDBENCH_DEMAND_H
 #define UFFDBENCH_DEMAND_H
@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 struct demand {
-	bool known;                     /* which touches took a fault */
-	uint64_t recorded_faults;       /* touches of recorded pages that took a fault */
-	struct latency_summary latency; /* of all touches that took one */
+	bool known;                     /* which touches were served */
+	uint64_t recorded_faults;       /* touches of recorded pages that were served */
+	struct latency_summary latency; /* of all touches that were served */
 	bool waits_known;               /* the engine tells the two numbers below */
 	uint64_t waited;                /* faults for a page that was being read already */
 	uint64_t late;                  /* faults for a page that had come meanwhile */
