@@ -62,6 +62,8 @@ static bool leaves_hole(const struct lm_job *job, const struct lm_lazy_region *r
 						pages >= LM_BLOCK >> region->page_shift);
 }
 
+/* A piece that went off late is made up for by the next one, so that the rate is
+ * kept on the whole; what was idle for longer is not. */
 static void charge(struct lm_job *job, size_t bytes, uint64_t now)
 {
 	double cost;
@@ -71,7 +73,9 @@ static void charge(struct lm_job *job, size_t bytes, uint64_t now)
 	cost = (double)bytes * (double)LM_NS_PER_S / (double)job->bytes_per_second;
 	if (cost > (double)(3600 * LM_NS_PER_S))
 		cost = (double)(3600 * LM_NS_PER_S);
-	job->due = (job->due > now ? job->due : now) + (uint64_t)cost;
+	if (now > job->due && now - job->due > (uint64_t)cost)
+		job->due = now;
+	job->due += (uint64_t)cost;
 }
 
 /* What a prefetch may have under way in slots of its own budget. */

@@ -484,6 +484,32 @@ static void piece_goes_off_when_it_is_time(void **state)
 	assert_int_equal(stage.source.reads, 2);
 }
 
+static void piece_that_is_late_is_made_up_for(void **state)
+{
+	uint64_t was_due;
+
+	(void)state;
+	queue_job(LM_JOB_PREFETCH, 0, 16);
+	job->bytes_per_second = BUFFER_PAGES * PAGE; /* a piece a second */
+	step();
+	was_due = job->due = lm_clock_ns() - LM_NS_PER_S / 2;
+	step();
+	assert_int_equal(job->due, was_due + LM_NS_PER_S);
+}
+
+static void idle_time_is_not_made_up_for(void **state)
+{
+	uint64_t before = lm_clock_ns();
+
+	(void)state;
+	queue_job(LM_JOB_PREFETCH, 0, 16);
+	job->bytes_per_second = BUFFER_PAGES * PAGE;
+	step();
+	job->due = before - 5 * LM_NS_PER_S;
+	step();
+	assert_true(job->due >= before + LM_NS_PER_S);
+}
+
 static void earlier_time_of_another_is_kept(void **state)
 {
 	(void)state;
@@ -696,6 +722,8 @@ int main(void)
 		ON_PRIVATE(job_that_gave_up_is_not_started_again),
 		ON_PRIVATE(piece_waits_for_its_time),
 		ON_PRIVATE(piece_goes_off_when_it_is_time),
+		ON_PRIVATE(piece_that_is_late_is_made_up_for),
+		ON_PRIVATE(idle_time_is_not_made_up_for),
 		ON_PRIVATE(earlier_time_of_another_is_kept),
 		ON_PRIVATE(zeros_cost_nothing),
 		ON_PRIVATE(slowest_rate_does_not_wrap),
