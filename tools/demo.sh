@@ -99,7 +99,7 @@ replay_trace() {
 # In two regions, as the restored guest was: half of it from 4 GiB on. The trace is
 # bound to the image, and so goes into the snapshot of it.
 make_snapshot() {
-	step 5 "A snapshot of the image: compressed, a checksum for each page, its working set first"
+	step 5 "A snapshot of the image: compressed where that gains, a checksum for each page, its working set first"
 	half=$(($(stat -c %s "$image") / 2))
 	"$lazymem" create --region 0:$half --region 4G:$half --compress lz4 --trace "$work/trace" "$image" "$work/memory.snapshot"
 	"$lazymem" info "$work/memory.snapshot"
