@@ -483,9 +483,10 @@ static void postponed_run_keeps_its_part_of_the_buffer(void **state)
 	assert_int_equal(state_of(10), LM_PAGE_CLAIMED);
 	assert_int_equal(free_gathers(), LM_GATHERS - 1);
 	stage.source.holds = false;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		step(); /* other gathers read meanwhile */
-	run_reads();
+		run_reads();
+	}
 	assert_arrived(20, 12);
 	run_delayed();
 	assert_arrived(10, 2);
