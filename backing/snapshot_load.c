@@ -27,6 +27,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What is fetched before it is known to be needed, in pieces that no kernel cuts off. */
+#define LEAST_GUESS (UINT64_C(64) << 10)
+#define MOST_GUESS (UINT64_C(1) << 20)
+#define ANNOUNCED (UINT64_C(128) << 10)
+
 /* Bytes between sections that are worth reading over. */
 #define SECTION_GAPS ((uint64_t)64 << 10)
 
@@ -61,11 +66,6 @@ static int read_all(int fd, void *bytes, size_t length, uint64_t offset)
 /* ---- sections ------------------------------------------------------------- */
 
 /* Where the bytes of each section are in memory; NULL: there are none. */
-/* What is fetched before it is known to be needed, in pieces that no kernel cuts off. */
-#define LEAST_GUESS (UINT64_C(64) << 10)
-#define MOST_GUESS (UINT64_C(1) << 20)
-#define ANNOUNCED (UINT64_C(128) << 10)
-
 struct section_bytes {
 	void *of[LM_SECTION_TYPES];
 };
