@@ -39,8 +39,8 @@ done
 run --memory 4K --repeat 1 floor
 [ "$status" -ne 77 ] || exit 0
 for signal in INT TERM; do
-	for seconds in 0.2 0.5 1 1.5 2 3; do
-		interrupted $signal $seconds --directory "$work/images" --memory 256M --repeat 10000 \
+	for seconds in 0.3 1 1.5 2; do
+		interrupted $signal $seconds --directory "$work/images" --memory 32M --repeat 10000 \
 			lazymem-prefetch lazymem-snapshot
 	done
 done
