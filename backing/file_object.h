@@ -28,6 +28,10 @@ struct lm_file {
 	struct lazymem_identity identity; /* all zeros: none */
 };
 
+/* Does the file system keep larger pieces than pages together, so that zeros
+ * which nobody wrote count as data? False for what is no file. */
+bool lm_file_has_coarse_holes(const struct lazymem_backing *backing);
+
 /* The read operation of a file. */
 void lm_file_read(void *object, struct lazymem_read *read);
 

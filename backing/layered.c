@@ -11,6 +11,7 @@
  */
 #include <lazymem/layered.h>
 
+#include "backing/file_object.h"
 #include "backing/stack.h"
 #include "core/checked.h"
 #include "core/error.h"
@@ -117,8 +118,21 @@ static int collect(struct layered *layered, size_t number)
 	return error;
 }
 
+/* A diff is known by its holes; where these are coarse, zeros that are none of
+ * the guest's would hide what lies below. */
+static int check_diff(const struct lazymem_backing *diff)
+{
+	if (!lm_file_has_coarse_holes(diff))
+		return 0;
+	return lm_error(-EOPNOTSUPP,
+			"%s cannot be a diff: its file system has no holes of single pages",
+			lazymem_backing_name(diff));
+}
+
 static int check_layers(struct lazymem_backing *const *layers, size_t count)
 {
+	int error = 0;
+
 	if (layers == NULL || count == 0)
 		return lm_error(-EINVAL, "no layers");
 	if (count > LM_STACK_SOURCES)
@@ -131,8 +145,10 @@ static int check_layers(struct lazymem_backing *const *layers, size_t count)
 				-EINVAL, "%s has %" PRIu64 " bytes, but %s over it has %" PRIu64,
 				lazymem_backing_name(layers[0]), lazymem_backing_length(layers[0]),
 				lazymem_backing_name(layers[i]), lazymem_backing_length(layers[i]));
+		if (error == 0 && i > 0)
+			error = check_diff(layers[i]);
 	}
-	return 0;
+	return error;
 }
 
 /* What the whole is known by: made of what the layers are known by. False when

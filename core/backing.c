@@ -26,6 +26,7 @@
  */
 #include <lazymem/backing.h>
 
+#include "core/backing_object.h"
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/identity.h"
@@ -113,6 +114,12 @@ uint64_t lazymem_backing_length(const struct lazymem_backing *backing)
 const char *lazymem_backing_name(const struct lazymem_backing *backing)
 {
 	return backing->name;
+}
+
+void *lm_backing_object(const struct lazymem_backing *backing,
+			void (*read)(void *object, struct lazymem_read *read))
+{
+	return backing->operations.read == read ? backing->object : NULL;
 }
 
 /* ---- reads --------------------------------------------------------------- */

@@ -16,7 +16,8 @@ extern "C" {
  * data at a place come its bytes; where it has a hole (LAZYMEM_EXTENT_ZERO) the
  * next one below decides, and what is a hole in all of them is zero. Which one
  * it is, is found out once, here, so that depth costs nothing for a read. Takes
- * a reference to each. -EINVAL for no objects, and for lengths that differ (the
+ * a reference to each. -EOPNOTSUPP for a diff on a file system that has no holes of
+ * single pages (tmpfs with huge pages, ZFS), -EINVAL for no objects, and for lengths that differ (the
  * message names both objects), -ENOMEM, the objects' own errors. Any thread.
  * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_layered_create(struct lazymem_backing *const *layers, size_t count,
