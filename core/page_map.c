@@ -28,10 +28,14 @@ int lm_page_map_create(size_t count, struct lm_page_map *ret_map)
 
 	if (count == 0)
 		return lm_error(-EINVAL, "a page map of no pages");
+	/* Shared, though nobody shares it: private memory that is read before it is
+	 * written has the zero page first, and the write that replaces it interrupts
+	 * every CPU on which a thread of the process runs. */
 	pages = mmap(NULL, count, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (pages == MAP_FAILED)
 		return lm_error_errno(-errno, "a page map of %zu pages", count);
+	(void)madvise(pages, count, MADV_DONTFORK); /* a child serves no faults */
 	ret_map->pages = pages;
 	ret_map->count = count;
 	return 0;
