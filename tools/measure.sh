@@ -58,10 +58,11 @@ runs=(
 	"fill|In order, with everything prefetched in the background|--memory 256M --workload sequential --source cached --repeat 7 floor kernel eager naive lazymem lazymem-fill"
 	"sparse|W4: 512 MiB in order, nine tenths of it holes or zeros|--workload sparse --source cached --repeat 3 kernel eager naive lazymem lazymem-fill"
 	"restore|W5: 128 MiB in order right after a restore, of 1 GiB, source cold|--workload post-restore --source cold --repeat 3 kernel eager naive reap lazymem lazymem-fill"
-	"functions|W1: ten functions, source cold|--workload functions --source cold --repeat 5 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
-	"functions-write|W1: ten functions, source cached, touched by writing|--workload functions --source cached --write --repeat 5 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
-	"functions-read|W1: ten functions, source cached, touched by reading|--workload functions --source cached --repeat 5 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
-	"compression|The memory of a real guest, compressed, source cached|--guest-image guest.img --workload random --source cached --repeat 7 kernel lazymem lazymem-verified lazymem-lz4 lazymem-zstd"
+	"functions|W1: ten functions, source cold|--workload functions --source cold --repeat 3 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
+	"functions-write|W1: ten functions, source cached, touched by writing|--workload functions --source cached --write --repeat 3 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
+	"functions-same|W1: ten functions, source cached, touched by writing, toucher and handler on one CPU|--workload functions --source cached --write --pin same --repeat 3 kernel reap lazymem-prefetch lazymem-snapshot"
+	"functions-read|W1: ten functions, source cached, touched by reading|--workload functions --source cached --repeat 3 kernel reap lazymem-prefetch lazymem-snapshot"
+	"compression|The memory of a real guest, compressed, source cached|--guest-image guest.img --workload random --source cached --pin same --repeat 5 kernel lazymem lazymem-verified lazymem-lz4 lazymem-zstd"
 )
 
 # Functions whose first touches are drawn.
