@@ -24,7 +24,7 @@ enum lm_budget { LM_BUDGET_DEMAND, LM_BUDGET_PREFETCH, LM_BUDGET_PART };
 
 /* Runs that one read gathers, and reads of this kind under way. */
 #define LM_GATHER_PARTS 128
-#define LM_GATHERS 2
+#define LM_GATHERS 3
 
 /* One read for several runs of pages, wherever in guest memory they lie: each
  * run is a slot, and lives as any other once the read is over. The gather is

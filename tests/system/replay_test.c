@@ -240,24 +240,24 @@ static void test_faults_that_join_are_woken_when_it_is_there(void **state)
 	struct actor actors[THREADS];
 	size_t page = f->guest.page;
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 3; i++)
 		add(f, 2 * i, 1);
 	source_hold(&f->source, 0, LENGTH);
 	start(f);
 	assert_true(source_await_held(&f->source, 1));
 	for (size_t i = 0; i < THREADS; i++)
-		actor_start(&actors[i], touch, f->guest.host + i % 2 * 2 * page + 3);
+		actor_start(&actors[i], touch, f->guest.host + i % 3 * 2 * page + 3);
 	for (size_t i = 0; i < THREADS; i++)
 		assert_false(actor_is_done(&actors[i], QUIET_MS / 10));
 	source_release(&f->source);
 	for (size_t i = 0; i < THREADS; i++)
-		assert_int_equal(actor_join(&actors[i]), f->image.bytes[i % 2 * 2 * page + 3]);
+		assert_int_equal(actor_join(&actors[i]), f->image.bytes[i % 3 * 2 * page + 3]);
 	await_replay(f);
 	assert_int_equal(source_most_reads(&f->source, 0, LENGTH), 1);
 	struct lazymem_statistics s = statistics_at_rest(f->guest.attachment);
 	/* None was read for a fault; a thread that was slow to start found its page there. */
 	assert_int_equal(s.copied + s.zeroed + s.failed, 0);
-	assert_int_equal(s.pages_prefetched, 2);
+	assert_int_equal(s.pages_prefetched, 3);
 	end(f);
 }
 
@@ -478,7 +478,7 @@ static void test_a_source_that_hangs_keeps_no_other_guest_from_going_on(void **s
 	add_every_second(stuck);
 	start(stuck);
 	/* As many as there can be. */
-	assert_true(source_await_held(&stuck->source, 2));
+	assert_true(source_await_held(&stuck->source, 3));
 
 	add_every_second(other);
 	replay(other);

@@ -35,7 +35,7 @@ struct lazymem_handler_options {
 	unsigned demand_depth;   /* demand reads in flight per worker; default 64, at most 1024.
 				  * As many reads that hang hold up the worker's other faults */
 	unsigned prefetch_depth; /* prefetch pieces in flight per worker; default 32, at most 64;
-				  * together no more bytes than two whole pieces */
+				  * together no more bytes than three whole pieces */
 	size_t prefetch_piece;   /* bytes; default 256 KiB; a power of two from 4 KiB to 2 MiB */
 	size_t fault_around;     /* bytes, at most prefetch_piece; default 0: a fault populates
 				  * its own page. Else so many bytes from there on, as far as
