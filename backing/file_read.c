@@ -121,10 +121,8 @@ static int read_blocking(struct file_read *state)
 	return error;
 }
 
-static void queue_step(struct file_read *state)
+static void queue_step(struct file_read *state, struct step step)
 {
-	const struct step step = next_step(state);
-
 	lm_queue_read(state->read->queue, &state->operation, step.fd, step.buffer, step.length,
 		      step.offset);
 }
@@ -140,7 +138,7 @@ static void step_completed(struct lm_operation *operation, int result, bool more
 	else if (take_result(state, result, &error) == OVER)
 		lazymem_read_complete(state->read, error);
 	else
-		queue_step(state);
+		queue_step(state, next_step(state));
 }
 
 static bool is_worth_a_cached_read(const struct file_read *state)
@@ -152,10 +150,10 @@ static bool is_worth_a_cached_read(const struct file_read *state)
 	       !atomic_load_explicit(&state->file->refuses_nowait, memory_order_relaxed);
 }
 
-/* Take what the page cache has. OVER when that is everything, or the read has failed. */
-static enum progress read_cached(struct file_read *state, int *ret_error)
+/* Take what the page cache has of the step. OVER when that is everything, or the
+ * read has failed. */
+static enum progress read_cached(struct file_read *state, struct step step, int *ret_error)
 {
-	const struct step step = next_step(state);
 	const struct iovec iovec = {.iov_base = step.buffer, .iov_len = step.length};
 	ssize_t result;
 
@@ -169,17 +167,26 @@ static enum progress read_cached(struct file_read *state, int *ret_error)
 	return GO_ON; /* whatever the reason, the queue gets it again and reports it */
 }
 
+/* The first step is planned once: looking into the page cache is a system call. */
+static void begin_on_queue(struct file_read *state)
+{
+	const struct step step = next_step(state);
+	int error;
+
+	if (read_cached(state, step, &error) == OVER)
+		lazymem_read_complete(state->read, error);
+	else
+		queue_step(state, state->received == 0 ? step : next_step(state));
+}
+
 void lm_file_read(void *object, struct lazymem_read *read)
 {
 	struct file_read *state = (struct file_read *)(void *)read->scratch.bytes;
-	int error;
 
 	*state = (struct file_read){
 		.operation = {.complete = step_completed}, .file = object, .read = read};
 	if (read->queue == NULL)
 		lazymem_read_complete(read, read_blocking(state));
-	else if (read_cached(state, &error) == OVER)
-		lazymem_read_complete(read, error);
 	else
-		queue_step(state);
+		begin_on_queue(state);
 }
