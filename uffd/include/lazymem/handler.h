@@ -167,6 +167,48 @@ LAZYMEM_PUBLIC void lazymem_attachment_abort(struct lazymem_attachment *attachme
 LAZYMEM_PUBLIC int lazymem_attachment_trace(struct lazymem_attachment *attachment,
 					    struct lazymem_trace **ret_trace);
 
+/* ---- views --------------------------------------------------------------- */
+
+/* A view is one more host mapping of the memory of a region whose mapping is
+ * shared (memfd, tmpfs, hugetlb): a second mapping in the same process, or the
+ * ones of a program that knows nothing of this library. Its faults are served
+ * like those of the region's own mapping, from the same pages: what one of them
+ * has populated or discarded, all of them have.
+ *
+ * A mapping of that memory which is no view reads false zeros, and what it writes to a
+ * page that is missing may be lost. */
+
+#define LAZYMEM_VIEW_PRIVATE (1u << 0) /* mapped MAP_PRIVATE: what is written stays there */
+
+/* One view. Since 0.1. */
+struct lazymem_view {
+	size_t size;                   /* sizeof(struct lazymem_view) */
+	unsigned flags;                /* LAZYMEM_VIEW_* */
+	void *host;                    /* of the first byte, a multiple of the page size */
+	size_t length;                 /* bytes, likewise */
+	lazymem_guest_address address; /* what is mapped there: inside one region */
+};
+
+/* Serve the faults of a view. It must not have been touched: map it PROT_NONE,
+ * add it, and only then give it its protection. The range is kept out of
+ * forked children. Where the first pages are populated, they are put in the
+ * view that was added first, of those that have them.
+ *  -EFAULT      the guest range lies in no lazily filled region, or in several
+ *  -EINVAL      misaligned, or not shared memory, or the host range is no mapping of it
+ *  -EEXIST      the host range overlaps the region's own mapping or another view
+ *  -EOPNOTSUPP  the kernel has no minor faults for this memory
+ *  -E2BIG, -ENOMEM, -EBUSY (registered with another userfaultfd), -ENODEV (finished)
+ * Any thread that serves no faults. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_add_view(struct lazymem_attachment *attachment,
+					       const struct lazymem_view *view);
+
+/* Serve no more faults of the host range, which may be a part of a view, or of several,
+ * or of none. Whoever calls it unmaps the range or maps something else there before anybody
+ * can touch it: a page of it that is missing has nobody who brings it. -ENOMEM
+ * (a view that would be cut in two), and nothing is done. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_remove_view(struct lazymem_attachment *attachment, void *host,
+						  size_t length);
+
 /* ---- statistics ---------------------------------------------------------- */
 
 /* Latency of every fault, from the moment a worker has read its message until
