@@ -75,7 +75,7 @@ int run_settings_store(const struct run_settings *settings, int *ret_fd);
  * -1 after a message. */
 int run_settings_load(int fd, struct run_settings *ret_settings, struct run_board **ret_board);
 
-/* A consistent copy of the board. */
+/* A copy of the board; consistent, unless its writer died while it wrote. */
 void run_board_read(const struct run_board *board, struct run_board *ret_copy);
 
 #endif
