@@ -160,8 +160,10 @@ void lm_lazy_region_destroy(struct lm_lazy_region *lazy)
 	if (lazy->alias != NULL)
 		munmap(lazy->alias, lazy->length);
 	free(lazy->present_in_block);
+	free(lazy->views);
 	lm_page_map_destroy(&lazy->map);
 	lazy->present_in_block = NULL;
+	lazy->views = NULL;
 	lazy->alias = NULL;
 	lazy->host = NULL;
 	lazy->blocks = 0;

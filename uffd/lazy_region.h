@@ -24,6 +24,14 @@
 #define LM_BLOCK_BROKEN (UINT16_MAX - 1)
 #define LM_BLOCK_COMPLETE (UINT16_MAX - 2)
 
+/* One more host mapping of some pages of a region: see view.h. */
+struct lm_view {
+	char *host;
+	size_t length; /* bytes */
+	size_t first;  /* the page at host */
+	bool is_private;
+};
+
 struct lm_lazy_region {
 	struct lazymem_attachment *attachment;
 	struct lazymem_region *region; /* borrowed from the guest memory */
@@ -45,6 +53,11 @@ struct lm_lazy_region {
 	bool takes_parts;       /* a read of its backing object may have parts */
 	bool fresh;             /* nothing was there when it was attached */
 	struct lm_page_map map;
+
+	/* Changed under the attachment's exclusive lock; in the order of adding. */
+	struct lm_view *views;
+	_Atomic size_t view_count;
+	size_t view_capacity;
 
 	/* How many pages of each 2 MiB block of host memory are real pages (which
 	 * ZEROPAGE of private memory does not give), from when huge pages are

@@ -32,6 +32,7 @@
 
 #include "core/checked.h"
 #include "uffd/userfaultfd.h"
+#include "uffd/view.h"
 #include "uffd/worker_state.h"
 
 #include <assert.h>
@@ -59,18 +60,31 @@ static struct step step_of(const struct lm_lazy_region *region, struct lm_verb v
 	return (struct step){.error = pages > 0 ? 0 : verb.error, .pages = pages, .by = by};
 }
 
+/* The shared lock is held if the region has views. */
+static void wake(const struct lm_lazy_region *region, size_t page, size_t count)
+{
+	/* Fails only where nothing can wait: unregistered, or the process is gone. */
+	(void)lm_userfaultfd_wake(region->attachment->fd, lm_lazy_region_host(region, page),
+				  count << region->page_shift);
+	lm_view_wake(region, page, count);
+}
+
 void lm_populate_wake(struct lazymem_attachment *attachment, struct lm_lazy_region *region,
 		      size_t page, size_t count)
 {
-	/* Fails only where nothing can wait: unregistered, or the process is gone. */
-	(void)lm_userfaultfd_wake(attachment->fd, lm_lazy_region_host(region, page),
-				  count << region->page_shift);
+	const bool has_views = region->view_count > 0;
+
+	if (has_views)
+		pthread_rwlock_rdlock(&attachment->lock);
+	wake(region, page, count);
+	if (has_views)
+		pthread_rwlock_unlock(&attachment->lock);
 }
 
 /* The page is there: whoever waits for it only needs to be told. */
 static struct step wake_one(struct lm_slot *slot, size_t page)
 {
-	lm_populate_wake(slot->attachment, slot->region, page, 1);
+	wake(slot->region, page, 1);
 	return (struct step){.pages = 1, .by = BY_WAKE};
 }
 
@@ -79,10 +93,12 @@ static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t co
 	struct lm_lazy_region *region = slot->region;
 	struct lm_verb verb = {.error = -EEXIST};
 
-	if (region->can & LM_CAN_CONTINUE)
-		verb = lm_userfaultfd_continue(slot->attachment->fd,
-					       lm_lazy_region_host(region, page),
+	if (region->can & LM_CAN_CONTINUE) {
+		char *host = lm_view_place(region, page, &count);
+
+		verb = lm_userfaultfd_continue(slot->attachment->fd, host,
 					       count << region->page_shift);
+	}
 	if (verb.error == -EEXIST && verb.done == 0)
 		return wake_one(slot, page);
 	return step_of(region, verb, BY_CONTINUE);
@@ -108,9 +124,10 @@ static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count
 {
 	struct lm_lazy_region *region = slot->region;
 	const char *bytes = slot->buffer + ((page - slot->first) << region->page_shift);
+	char *host = lm_view_place(region, page, &count);
 	struct lm_verb verb =
-		lm_userfaultfd_copy(slot->attachment->fd, lm_lazy_region_host(region, page), bytes,
-				    count << region->page_shift, !lm_slot_is_quiet(slot));
+		lm_userfaultfd_copy(slot->attachment->fd, host, bytes, count << region->page_shift,
+				    !lm_slot_is_quiet(slot));
 
 	if (verb.error != -EEXIST || verb.done > 0)
 		return step_of(region, verb, BY_COPY);
@@ -151,8 +168,9 @@ static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count
 	if (!(region->can & LM_CAN_ZERO)) {
 		step = allocate_zero(slot, page);
 	} else {
-		verb = lm_userfaultfd_zero(slot->attachment->fd, lm_lazy_region_host(region, page),
-					   count << region->page_shift);
+		char *host = lm_view_place(region, page, &count);
+
+		verb = lm_userfaultfd_zero(slot->attachment->fd, host, count << region->page_shift);
 		if (verb.error != -EEXIST || verb.done > 0)
 			return step_of(region, verb, BY_ZERO);
 		step = continue_or_wake(slot, page, 1);
@@ -166,8 +184,11 @@ static struct step install_poison(struct lm_slot *slot, size_t page, size_t coun
 {
 	struct lm_lazy_region *region = slot->region;
 	char *host = lm_lazy_region_host(region, page);
+	const int error = lm_view_poison(region, page, count);
 	struct lm_verb verb;
 
+	if (error != 0)
+		return (struct step){.error = error};
 	atomic_store(&region->had_poison, true);
 	if (region->can & LM_CAN_POISON) {
 		verb = lm_userfaultfd_poison(slot->attachment->fd, host,
@@ -181,7 +202,7 @@ static struct step install_poison(struct lm_slot *slot, size_t page, size_t coun
 	if (mprotect(host, count << region->page_shift, PROT_NONE) != 0)
 		return (struct step){.error = -errno};
 	atomic_store(&region->protects, true);
-	lm_populate_wake(slot->attachment, region, page, count);
+	wake(region, page, count);
 	return (struct step){.pages = count, .by = BY_POISON};
 }
 
@@ -320,6 +341,8 @@ static enum lm_populated install_rest(struct lm_slot *slot)
 			return LM_REFUSED;
 		}
 		publish(slot, state, page, step);
+		if (lm_page_map_get(&region->map, page) == LM_PAGE_PRESENT)
+			lm_view_follow(region, page, step.pages);
 		slot->installed += step.pages;
 	}
 	return LM_POPULATED;
@@ -329,9 +352,10 @@ static enum lm_populated install_rest(struct lm_slot *slot)
  * is the guest's, and must not be written. */
 static enum lm_populated look_for_guests_page(struct lm_slot *slot)
 {
-	struct lm_verb verb = lm_userfaultfd_continue(
-		slot->attachment->fd, lm_lazy_region_host(slot->region, slot->first),
-		slot->region->page_size);
+	size_t count = 1;
+	char *host = lm_view_place(slot->region, slot->first, &count);
+	struct lm_verb verb =
+		lm_userfaultfd_continue(slot->attachment->fd, host, slot->region->page_size);
 
 	if (verb.error == -EAGAIN)
 		return LM_LATER;

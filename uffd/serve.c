@@ -19,8 +19,10 @@
 #include "uffd/advance.h"
 #include "uffd/populate.h"
 #include "uffd/userfaultfd.h"
+#include "uffd/view.h"
 
 #include <assert.h>
+#include <unistd.h>
 
 /* A fault in a hole installs up to this many zero pages: they cost no I/O. */
 #define ZERO_AROUND 16
@@ -57,6 +59,23 @@ static void apply_events(struct lazymem_attachment *attachment, const struct lm_
 	pthread_rwlock_unlock(&attachment->lock);
 }
 
+/* NULL: the address was that of a view which is going away. Its thread faults
+ * again, until the range is unmapped, or is another view. */
+static struct lm_lazy_region *find(struct lazymem_attachment *attachment, uint64_t address,
+				   size_t *ret_page)
+{
+	struct lm_lazy_region *region = lm_attachment_find(attachment, address, ret_page);
+	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (region == NULL)
+		region = lm_view_find(attachment, address, ret_page);
+	if (region == NULL)
+		(void)lm_userfaultfd_wake(attachment->fd,
+					  (void *)(uintptr_t)lm_align_down(address, page_size),
+					  page_size);
+	return region;
+}
+
 /* Read one batch; the faults in it go to `faults`. Returns the messages read. */
 static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *faults,
 		      size_t *ret_faults)
@@ -72,7 +91,7 @@ static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *fa
 		if (messages[i].kind != LM_MESSAGE_FAULT)
 			continue;
 		fault->attachment = attachment;
-		fault->region = lm_attachment_find(attachment, messages[i].start, &fault->page);
+		fault->region = find(attachment, messages[i].start, &fault->page);
 		if (fault->region == NULL)
 			continue;
 		/* Far apart faults miss the cache here; it will be wanted in a moment. */

@@ -22,6 +22,7 @@
 #include "uffd/attention.h"
 #include "uffd/command.h"
 #include "uffd/userfaultfd.h"
+#include "uffd/view.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -93,6 +94,7 @@ static void unregister(struct lazymem_attachment *attachment)
 			keep_poison(region);
 		lm_userfaultfd_unregister(attachment->fd, region->host, region->length);
 		region->registered = false;
+		lm_view_unregister_all(region);
 	}
 }
 

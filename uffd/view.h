@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * view.h - further host mappings of a region's memory.
+ *
+ * The list is changed under the attachment's exclusive lock and read under the
+ * shared one. A region without views pays for one load.
+ */
+#ifndef LM_VIEW_H
+#define LM_VIEW_H
+
+#include "uffd/lazy_region.h"
+
+/* The region whose view holds host address `address`, and the page; NULL for none.
+ * Takes the shared lock. */
+struct lm_lazy_region *lm_view_find(struct lazymem_attachment *attachment, uint64_t address,
+				    size_t *ret_page);
+
+/* End the views of a region, whose attachment is let go of. The exclusive lock is held. */
+void lm_view_unregister_all(struct lm_lazy_region *region);
+
+/* ---- what populating needs; the shared lock is held */
+
+/* Where to install pages from `page` on: the oldest shared view that has it, else
+ * the region's own mapping. *count is cut to what lies there in one piece. */
+char *lm_view_place(const struct lm_lazy_region *region, size_t page, size_t *count);
+
+/* The pages are PRESENT: map them in every view that has them not, and wake who
+ * waits there. What cannot be mapped now will be when it is touched. */
+void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count);
+
+/* Poison the pages in every view. 0, or -EAGAIN: an event is unread. */
+int lm_view_poison(const struct lm_lazy_region *region, size_t page, size_t count);
+
+void lm_view_wake(const struct lm_lazy_region *region, size_t page, size_t count);
+
+#endif
