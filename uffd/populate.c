@@ -342,7 +342,7 @@ static enum lm_populated install_rest(struct lm_slot *slot)
 		}
 		publish(slot, state, page, step);
 		if (lm_page_map_get(&region->map, page) == LM_PAGE_PRESENT)
-			lm_view_follow(region, page, step.pages);
+			lm_view_follow(region, page, step.pages, slot->own);
 		slot->installed += step.pages;
 	}
 	return LM_POPULATED;

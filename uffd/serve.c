@@ -62,13 +62,14 @@ static void apply_events(struct lazymem_attachment *attachment, const struct lm_
 /* NULL: the address was that of a view which is going away. Its thread faults
  * again, until the range is unmapped, or is another view. */
 static struct lm_lazy_region *find(struct lazymem_attachment *attachment, uint64_t address,
-				   size_t *ret_page)
+				   struct lm_fault *fault)
 {
-	struct lm_lazy_region *region = lm_attachment_find(attachment, address, ret_page);
+	struct lm_lazy_region *region = lm_attachment_find(attachment, address, &fault->page);
 	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 
+	fault->own = region != NULL;
 	if (region == NULL)
-		region = lm_view_find(attachment, address, ret_page);
+		region = lm_view_find(attachment, address, &fault->page);
 	if (region == NULL)
 		(void)lm_userfaultfd_wake(attachment->fd,
 					  (void *)(uintptr_t)lm_align_down(address, page_size),
@@ -91,7 +92,7 @@ static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *fa
 		if (messages[i].kind != LM_MESSAGE_FAULT)
 			continue;
 		fault->attachment = attachment;
-		fault->region = find(attachment, messages[i].start, &fault->page);
+		fault->region = find(attachment, messages[i].start, fault);
 		if (fault->region == NULL)
 			continue;
 		/* Far apart faults miss the cache here; it will be wanted in a moment. */
@@ -328,6 +329,7 @@ static bool serve_head(struct lm_worker *worker)
 	if (slot == NULL)
 		return false;
 	slot->since = fault.since;
+	slot->own = fault.own;
 	if (state == LM_PAGE_MISSING) {
 		if (!claim(slot, &fault,
 			   neighbours(worker, lm_slot_capacity(worker, fault.region)))) {

@@ -24,9 +24,11 @@ void lm_view_unregister_all(struct lm_lazy_region *region);
  * the region's own mapping. *count is cut to what lies there in one piece. */
 char *lm_view_place(const struct lm_lazy_region *region, size_t page, size_t *count);
 
-/* The pages are PRESENT: map them in every view that has them not, and wake who
- * waits there. What cannot be mapped now will be when it is touched. */
-void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count);
+/* The pages are PRESENT, by way of lm_view_place: map them in the other views, and
+ * wake who waits there. The region's own mapping, which may be nobody's but the
+ * library's, gets them if `own` says that it was touched. What cannot be mapped
+ * now will be when it is touched. */
+void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count, bool own);
 
 /* Poison the pages in every view. 0, or -EAGAIN: an event is unread. */
 int lm_view_poison(const struct lm_lazy_region *region, size_t page, size_t count);

@@ -75,16 +75,31 @@ static void map_part(const struct lm_lazy_region *region, char *host, size_t cou
 	}
 }
 
-void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count)
+static void follow_own(const struct lm_lazy_region *region, size_t page, size_t count, bool own)
 {
-	char *host = NULL;
+	char *host = lm_lazy_region_host(region, page);
+
+	if (own)
+		map_part(region, host, count);
+	else
+		(void)lm_userfaultfd_wake(region->attachment->fd, host,
+					  count << region->page_shift);
+}
+
+void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count, bool own)
+{
+	size_t together = count;
+	char *place, *host = NULL;
 
 	if (region->view_count == 0)
 		return;
+	place = lm_view_place(region, page, &together);
+	if (place != lm_lazy_region_host(region, page))
+		follow_own(region, page, count, own);
 	for (size_t i = 0; i < region->view_count; i++) {
 		const size_t pages = part_in(region, &region->views[i], page, count, &host);
 
-		if (pages > 0)
+		if (pages > 0 && host != place)
 			map_part(region, host, pages);
 	}
 }
