@@ -169,9 +169,7 @@ static int register_view(const struct lm_lazy_region *region, const struct lazym
 static int add_held(struct lazymem_attachment *attachment, const struct lazymem_view *view)
 {
 	struct lm_lazy_region *region = NULL;
-	int error = attachment->serving
-			    ? find_region(attachment, view, &region)
-			    : misfit(view, -ENODEV, "its guest memory is not served any more");
+	int error = find_region(attachment, view, &region);
 
 	if (error == 0)
 		error = check_shape(region, view);

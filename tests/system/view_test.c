@@ -369,6 +369,21 @@ static void test_what_is_no_view_is_refused(void **state)
 	end(&f);
 }
 
+static void test_a_view_that_somebody_else_serves_is_refused(void **state)
+{
+	struct fixture f, other;
+	unsigned char *a;
+
+	begin(&f, kind_of(state), "d");
+	begin(&other, kind_of(state), "d");
+	a = map(&f, 0, LENGTH, 0);
+	assert_refused(add(&other, a, 0, LENGTH, 0), -EBUSY, "cannot register");
+	assert_true(image_matches(&f.image, 0, a, LENGTH));
+	unmap(&f, a, LENGTH);
+	end(&other);
+	end(&f);
+}
+
 static void test_private_memory_has_no_views(void **state)
 {
 	struct fixture f;
@@ -480,6 +495,7 @@ int main(void)
 		TEST_SHARED(test_a_finished_memory_leaves_its_views_complete),
 		TEST_SHARED(test_an_aborted_memory_shows_no_false_zeros_in_a_view),
 		TEST_SHARED(test_what_is_no_view_is_refused),
+		TEST_SHARED(test_a_view_that_somebody_else_serves_is_refused),
 		TEST(test_private_memory_has_no_views),
 		TEST_SHARED(test_views_are_served_while_others_come_and_go),
 	};

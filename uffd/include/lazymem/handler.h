@@ -194,11 +194,12 @@ struct lazymem_view {
  * forked children. Where the first pages are populated, they are put in the
  * view that was added first, of those that have them.
  *  -EFAULT      the guest range lies in no lazily filled region, or in several
- *  -EINVAL      misaligned, or not shared memory, or the host range is no mapping of it
+ *  -EINVAL      misaligned, unknown flags, not shared memory, or nothing is mapped there
  *  -EEXIST      the host range overlaps the region's own mapping or another view
  *  -EOPNOTSUPP  the kernel has no minor faults for this memory
- *  -E2BIG, -ENOMEM, -EBUSY (registered with another userfaultfd), -ENODEV (finished)
- * Any thread that serves no faults. Since 0.1. */
+ *  -EBUSY       the host range is registered with another userfaultfd
+ *  -E2BIG, -ENOMEM
+ * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_add_view(struct lazymem_attachment *attachment,
 					       const struct lazymem_view *view);
 
