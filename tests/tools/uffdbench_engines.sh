@@ -82,6 +82,11 @@ measure 1 --memory 4M --workload stride --write --threads 2
 measure 1 --memory 4M --workload post-restore
 measure 1 --memory 4K --workload sequential --threads 4
 measure 1 --memory 64M --workload image_rotate
+# Real guests touch pages that were not recorded, and not all that were.
+if "$program" --help | grep -qw sort; then
+	measure 1 --workload sort
+	measure 1 --workload http --source cold --write
+fi
 [ "$(nproc)" -lt 2 ] || measure 1 --memory 4M --pin other
 
 # Several workloads: the summary is what follows from the runs.

@@ -94,7 +94,7 @@ static void a_page_beyond_the_end_is_a_mismatch(void **state)
 
 static void append_all(struct workload *workload)
 {
-	assert_int_equal(workload_reserve(workload, PAGES), 0);
+	assert_int_equal(workload_reserve(workload, PAGES, PAGES), 0);
 	for (unsigned page = 0; page < PAGES; page++)
 		workload_append(workload, page * PAGE_BYTES, page % 2 == 1);
 }
@@ -112,6 +112,7 @@ static void zero_pages_are_left_out_of_a_workload(void **state)
 	for (unsigned i = 0; i < 6; i++) {
 		assert_int_equal(workload.touches[i].offset, touched[i] * PAGE_BYTES);
 		assert_int_equal(workload.touches[i].expected, f->words[touched[i]][0]);
+		assert_int_equal(workload.touches[i].recorded, touched[i] % 2);
 	}
 	assert_int_equal(workload.recorded_count, 3);
 	for (unsigned i = 0; i < 3; i++)

@@ -175,7 +175,36 @@ static void unknown_names_are_known_to_be(void **state)
 	assert_true(workload_known("trace:x"));
 	assert_false(workload_known("trace:"));
 	assert_false(workload_known("functions"));
+	assert_false(workload_known("guests"));
 	assert_false(workload_known(""));
+}
+
+static void groups_name_their_members(void **state)
+{
+	(void)state;
+	assert_string_equal(workload_member("functions", 0), "helloworld");
+	assert_string_equal(workload_member("functions", 9), "video_processing");
+	assert_null(workload_member("functions", 10));
+	assert_string_equal(workload_member("mixed", 0), "mixed");
+	assert_null(workload_member("mixed", 1));
+	assert_null(workload_member("nosuch", 0));
+}
+
+static void only_the_touched_of_the_recorded_count(void **state)
+{
+	struct workload workload = {.name = "test", .memory = MIB};
+
+	(void)state;
+	assert_int_equal(workload_reserve(&workload, 3, 3), 0);
+	workload_append(&workload, 0, true);
+	workload_touch(&workload, PAGE_BYTES, false);
+	workload_touch(&workload, 2 * PAGE_BYTES, true);
+	workload_record(&workload, 5 * PAGE_BYTES);
+	workload_record(&workload, 2 * PAGE_BYTES);
+	assert_int_equal(workload.touch_count, 3);
+	assert_int_equal(workload.recorded_count, 3);
+	assert_int_equal(workload_recorded_touches(&workload), 2);
+	workload_destroy(&workload);
 }
 
 int main(void)
@@ -187,6 +216,8 @@ int main(void)
 		cmocka_unit_test(functions_spread_over_the_guest),
 		cmocka_unit_test(traces_are_touched_in_their_order),
 		cmocka_unit_test(unknown_names_are_known_to_be),
+		cmocka_unit_test(groups_name_their_members),
+		cmocka_unit_test(only_the_touched_of_the_recorded_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

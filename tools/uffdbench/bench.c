@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 #include "complain.h"
-#include "functions.h"
 #include "progress.h"
 #include "recorded_trace.h"
 #include "report.h"
+#include "workload.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -21,14 +21,6 @@ struct bench {
 	struct report report;
 	size_t capacity; /* of report.runs */
 };
-
-/* "functions" names ten workloads, any other name one. */
-static const char *workload_name(const struct options *options, size_t index)
-{
-	if (strcmp(options->workload, "functions") == 0)
-		return functions_name(index);
-	return index == 0 ? options->workload : NULL;
-}
 
 static char *choose_directory(const struct options *options)
 {
@@ -205,7 +197,7 @@ static int run_workloads(struct bench *bench)
 {
 	const char *name;
 
-	for (size_t i = 0; (name = workload_name(bench->options, i)) != NULL; i++) {
+	for (size_t i = 0; (name = workload_member(bench->options->workload, i)) != NULL; i++) {
 		if (run_workload(bench, name) != 0)
 			return -1;
 	}
@@ -284,7 +276,7 @@ int bench(const struct options *options)
 
 int bench_make_image(const struct options *options)
 {
-	const char *name = workload_name(options, 0);
+	const char *name = workload_member(options->workload, 0);
 	struct workload workload;
 	int result;
 
@@ -297,7 +289,7 @@ int bench_make_image(const struct options *options)
 
 int bench_make_trace(const struct options *options)
 {
-	const char *name = workload_name(options, 0);
+	const char *name = workload_member(options->workload, 0);
 	struct lazymem_trace *trace = NULL;
 	struct workload workload;
 	int error;

@@ -24,19 +24,13 @@ static bool was_served(const struct view *view, size_t index)
 			     toucher_latency(view->toucher, index) >= view->fastest_ns);
 }
 
-/* Both lists are in the order of touch. */
 static uint64_t count_recorded(const struct view *view)
 {
 	const struct workload *workload = view->workload;
 	uint64_t count = 0;
-	size_t next = 0;
 
-	for (size_t i = 0; i < workload->touch_count && next < workload->recorded_count; i++) {
-		if (workload->touches[i].offset != workload->recorded[next])
-			continue;
-		count += was_served(view, i);
-		next++;
-	}
+	for (size_t i = 0; i < workload->touch_count; i++)
+		count += workload->touches[i].recorded && was_served(view, i);
 	return count;
 }
 

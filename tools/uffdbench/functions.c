@@ -166,7 +166,8 @@ int functions_create(const char *name, struct workload *workload)
 	if (workload->memory == 0)
 		workload->memory = MEMORY;
 	workload->layout = PATTERN_DATA;
-	if (workload_reserve(workload, function->same_pages + function->unique_pages) != 0)
+	if (workload_reserve(workload, function->same_pages + function->unique_pages,
+			     function->same_pages) != 0)
 		return -1;
 	return generate(function, workload);
 }

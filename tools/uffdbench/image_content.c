@@ -62,12 +62,14 @@ static int keep_touches(const struct image *image, struct workload *workload)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < workload->touch_count; i++) {
-		uint64_t offset = workload->touches[i].offset;
+		struct touch touch = workload->touches[i];
 
-		if (image_page(image, offset, words) != 0)
+		if (image_page(image, touch.offset, words) != 0)
 			return -1;
-		if (!is_zero(words))
-			workload->touches[kept++] = (struct touch){offset, words[0]};
+		if (is_zero(words))
+			continue;
+		touch.expected = words[0];
+		workload->touches[kept++] = touch;
 	}
 	workload->touch_count = kept;
 	return 0;
@@ -94,7 +96,7 @@ int image_fit(const struct image *image, struct workload *workload)
 		return 0;
 	if (keep_touches(image, workload) != 0 || keep_recorded(image, workload) != 0)
 		return -1;
-	if (workload->recorded_count > 0)
+	if (workload->touch_count > 0 && workload->recorded_count > 0)
 		return 0;
 	complain("image %s has nothing but zeros where workload %s touches it", image->name,
 		 workload->name);

@@ -50,9 +50,21 @@ static unsigned count_cpus(void)
 	return (unsigned)CPU_COUNT(&allowed);
 }
 
+static unsigned read_realtime_priority(void)
+{
+	struct sched_param parameters;
+
+	if (sched_getparam(0, &parameters) != 0)
+		return 0;
+	return (unsigned)parameters.sched_priority;
+}
+
 struct machine machine_read(const char *directory)
 {
-	struct machine machine = {.cpus = count_cpus()};
+	struct machine machine = {
+		.cpus = count_cpus(),
+		.realtime_priority = read_realtime_priority(),
+	};
 	struct utsname name;
 	struct statfs system;
 

@@ -11,11 +11,12 @@ struct machine {
 	char kernel[128];
 	char architecture[64];
 	char cpu[128];
-	unsigned cpus;         /* that this process may use */
-	uint64_t memory_bytes; /* of the machine */
-	char clock[64];        /* clock source of the kernel */
-	char hugepages[64];    /* transparent_hugepage/enabled */
-	uint64_t filesystem;   /* magic number of the image's file system; 0: unknown */
+	unsigned cpus;              /* that this process may use */
+	uint64_t memory_bytes;      /* of the machine */
+	char clock[64];             /* clock source of the kernel */
+	char hugepages[64];         /* transparent_hugepage/enabled */
+	unsigned realtime_priority; /* of this process; 0: it has none */
+	uint64_t filesystem;        /* magic number of the image's file system; 0: unknown */
 };
 
 struct machine machine_read(const char *directory);

@@ -99,7 +99,7 @@ static unsigned parse_word(const char *name, const char *text, const char *const
 
 static const char *parse_workload(const char *text)
 {
-	if (!workload_known(text) && strcmp(text, "functions") != 0)
+	if (workload_member(text, 0) == NULL)
 		REFUSE("unknown workload %s; see --help", text);
 	return text;
 }

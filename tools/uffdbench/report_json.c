@@ -21,6 +21,7 @@ static void put_machine(struct json *json, const struct report *report)
 	json_string(json, "architecture", machine.architecture);
 	json_string(json, "cpu", machine.cpu);
 	json_number(json, "cpus", machine.cpus);
+	json_number(json, "realtime_priority", machine.realtime_priority);
 	json_number(json, "memory_bytes", machine.memory_bytes);
 	json_string(json, "clock", machine.clock);
 	json_string(json, "hugepages", machine.hugepages);

@@ -197,7 +197,7 @@ void run_measure(struct engine_context *context, const struct run_settings *sett
 		.memory = context->workload->memory,
 		.repeat = repeat,
 		.pages = context->workload->touch_count,
-		.recorded_pages = context->workload->recorded_count,
+		.recorded_pages = workload_recorded_touches(context->workload),
 		.proved = true,
 	};
 

@@ -15,6 +15,7 @@
 struct touch {
 	uint64_t offset;   /* bytes, a multiple of PAGE_BYTES */
 	uint64_t expected; /* its first word in the image */
+	bool recorded;     /* is it in the recorded set? */
 };
 
 struct workload {
@@ -23,14 +24,21 @@ struct workload {
 	enum pattern_layout layout; /* of the image it runs on */
 	struct touch *touches;      /* in order; every page at most once */
 	size_t touch_count;
-	uint64_t *recorded; /* the set that reap has recorded: offsets, in order of touch */
+	uint64_t *recorded; /* the set that reap has recorded: offsets, in order of touch;
+			     * of another run perhaps, which touched others too */
 	size_t recorded_count;
 };
 
-/* Room for `count` touches and as many recorded pages, 0, or -1 after a message; then
- * one touch after the other. */
-int workload_reserve(struct workload *workload, size_t count);
+/* Room for so many touches and recorded pages; 0, or -1 after a message. */
+int workload_reserve(struct workload *workload, size_t touch_count, size_t recorded_count);
+
+/* One page after the other: touched, recorded, or touched and perhaps recorded too. */
+void workload_touch(struct workload *workload, uint64_t offset, bool recorded);
+void workload_record(struct workload *workload, uint64_t offset);
 void workload_append(struct workload *workload, uint64_t offset, bool recorded);
+
+/* How many pages of the recorded set are touched. */
+size_t workload_recorded_touches(const struct workload *workload);
 
 /* Free the touches. */
 void workload_destroy(struct workload *workload);

@@ -5,6 +5,7 @@
 #include "workload.h"
 #include "complain.h"
 #include "functions.h"
+#include "guests.h"
 #include "random.h"
 #include "trace.h"
 
@@ -60,7 +61,17 @@ static bool is_trace(const char *name)
 
 bool workload_known(const char *name)
 {
-	return find_recipe(name) != NULL || functions_known(name) || is_trace(name);
+	return find_recipe(name) != NULL || functions_known(name) || guests_known(name) ||
+	       is_trace(name);
+}
+
+const char *workload_member(const char *name, size_t index)
+{
+	if (strcmp(name, "functions") == 0)
+		return functions_name(index);
+	if (strcmp(name, "guests") == 0)
+		return guests_name(index);
+	return index == 0 && workload_known(name) ? name : NULL;
 }
 
 static void append_rising(struct workload *workload, size_t count, size_t step)
@@ -100,7 +111,7 @@ static int follow_recipe(const struct recipe *recipe, struct workload *workload)
 			 (unsigned long long)workload->memory, recipe->name);
 		return -1;
 	}
-	if (workload_reserve(workload, count) != 0)
+	if (workload_reserve(workload, count, count) != 0)
 		return -1;
 	if (recipe->order == ORDER_RANDOM)
 		append_random(workload, count);
@@ -119,6 +130,8 @@ int workload_create(const char *name, uint64_t memory, struct workload *ret_work
 		result = follow_recipe(recipe, &workload);
 	else if (is_trace(name))
 		result = trace_create(name + strlen(TRACE_PREFIX), &workload);
+	else if (guests_known(name))
+		result = guests_create(name, &workload);
 	else
 		result = functions_create(name, &workload);
 	if (result != 0) {
