@@ -62,11 +62,17 @@ runs=(
 	"functions-write|W1: ten functions, source cached, touched by writing|--workload functions --source cached --write --repeat 3 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot lazymem-verified"
 	"functions-same|W1: ten functions, source cached, touched by writing, toucher and handler on one CPU|--workload functions --source cached --write --pin same --repeat 3 kernel reap lazymem-prefetch lazymem-snapshot"
 	"functions-read|W1: ten functions, source cached, touched by reading|--workload functions --source cached --repeat 3 kernel reap lazymem-prefetch lazymem-snapshot"
+	"guests|W7: what three real guests touch, source cold|--workload guests --source cold --repeat 3 kernel reap naive lazymem lazymem-prefetch lazymem-snapshot"
 	"compression|The memory of a real guest, compressed, source cached|--guest-image guest.img --workload random --source cached --pin same --repeat 5 kernel lazymem lazymem-verified lazymem-lz4 lazymem-zstd"
 )
 
-# Functions whose first touches are drawn.
-drawn=(helloworld image_rotate)
+# Workloads whose first touches are drawn.
+drawn=(helloworld image_rotate boot http sort)
+
+# Before whatever else the machine has to do in the background, where that is
+# permitted.
+realtime=()
+! chrt -f 20 true 2>/dev/null || realtime=(chrt -f 20)
 
 # Runs of several workloads are drawn too.
 measure() {
@@ -74,8 +80,8 @@ measure() {
 	[ ! -s "$results/$name.json" ] || return 0
 	say "uffdbench $arguments"
 	# shellcheck disable=SC2086 # these are several arguments
-	(cd "$results" && "$build_dir/tools/uffdbench/uffdbench" $arguments --json "$name.part" \
-		--plot "$name-plot" >/dev/null)
+	(cd "$results" && "${realtime[@]}" "$build_dir/tools/uffdbench/uffdbench" $arguments \
+		--json "$name.part" --plot "$name-plot" >/dev/null)
 	mv "$results/$name.part" "$results/$name.json"
 }
 
@@ -176,6 +182,22 @@ machine() {
 		+ "Calibration of the first run: floor p50 \($c.floor_p50_ns / 10 | round / 100) µs; memcpy \($c.memcpy_bytes_per_second / 1e8 | round / 10) GB/s; "
 		+ "device, random 4 KiB, \($c.random_depth1_per_second | round)/s at depth 1 and \($c.random_depth32_per_second | round)/s at depth 32, sequential \($c.sequential_bytes_per_second / 1e7 | round / 100) GB/s."' \
 		"$results/latency.json"
+	priority
+}
+
+# At which priority the runs were, if all of them were at the same one.
+priority() {
+	local entry name
+	local files=()
+	for entry in "${runs[@]}"; do
+		IFS='|' read -r name _ <<<"$entry"
+		files+=("$results/$name.json")
+	done
+	jq -rs 'map(.machine.realtime_priority // 0) | unique
+		| if length > 1 then "Some of the runs were at real-time priority, and some were not."
+		elif .[0] == 0 then "The runs were at the usual priority."
+		else "The runs were at real-time priority (`chrt -f \(.[0])`), so that what the machine does in the background is not in the figures." end' \
+		"${files[@]}"
 }
 
 write_page() {
@@ -212,7 +234,7 @@ END
 
 write_means() {
 	local name=$1 what=$2
-	printf '\nGeometric means over the ten functions:\n\n'
+	printf '\nGeometric means over the workloads:\n\n'
 	means "$results/$name.json"
 	cp "$results/$name-plot/totals.svg" "$plots/$name-totals.svg"
 	cp "$results/$name-plot/cdf.svg" "$plots/$name-cdf.svg"
@@ -222,7 +244,7 @@ write_means() {
 
 write_first_touches() {
 	local name
-	printf '\n## First touches\n\nWhere the recorded sets of two of the functions lie in guest memory, in the order of first touch: what a prefetch of a raw image has to gather, and what an optimized snapshot stores in this order. `uffdbench --make-trace FILE --workload NAME` writes them, `lazymem trace plot` draws them.\n'
+	printf '\n## First touches\n\nWhere the recorded sets of two of the functions, and of the guests, lie in guest memory, in the order of first touch: what a prefetch of a raw image has to gather, and what an optimized snapshot stores in this order. `uffdbench --make-trace FILE --workload NAME` writes them, `lazymem trace plot` draws them.\n'
 	for name in "${drawn[@]}"; do
 		picture "First touches of $name" "first-touch-$name.svg"
 	done
