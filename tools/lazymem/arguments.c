@@ -10,8 +10,9 @@
 static void print_help_and_exit(const struct command *command)
 {
 	command_print_usage(command, "usage: ");
-	printf("\n%s\nExit status: 0 success, 1 failure, 2 wrong command line. See lazymem(1).\n",
-	       command->help);
+	printf("\n%s\nExit status: %s. See lazymem(1).\n", command->help,
+	       command->exit != NULL ? command->exit
+				     : "0 success, 1 failure, 2 wrong command line");
 	if (fflush(stdout) == 0)
 		exit(EXIT_SUCCESS);
 	complain("standard output: %m");
@@ -39,15 +40,17 @@ static void check_count(const struct command *command, int count, int least, int
 		       command->name, most, most == 1 ? "" : "s", count, command->name);
 }
 
-int arguments_parse(const struct command *command, int argc, char **argv,
-		    const struct option *options, arguments_take take, void *context, int least,
-		    int most)
+/* Reads the options, as getopt_long() does with these short ones; the index of
+ * the first operand. */
+static int parse_options(const struct command *command, int argc, char **argv,
+			 const char *short_options, const struct option *options,
+			 arguments_take take, void *context)
 {
 	int option;
 
 	opterr = 0;
 	optind = 0;
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, short_options, options, NULL)) != -1) {
 		if (option == OPTION_HELP)
 			print_help_and_exit(command);
 		if (option == ':')
@@ -56,12 +59,33 @@ int arguments_parse(const struct command *command, int argc, char **argv,
 			refuse_option(command, argv[optind - 1]);
 		take(context, option, optarg);
 	}
-	check_count(command, argc - optind, least, most);
-	for (int i = optind; i < argc; i++) {
+	return optind;
+}
+
+int arguments_parse(const struct command *command, int argc, char **argv,
+		    const struct option *options, arguments_take take, void *context, int least,
+		    int most)
+{
+	const int operand = parse_options(command, argc, argv, ":", options, take, context);
+
+	check_count(command, argc - operand, least, most);
+	for (int i = operand; i < argc; i++) {
 		if (argv[i][0] == '\0')
 			REFUSE("%s: a file name is empty", command->name);
 	}
-	return optind;
+	return operand;
+}
+
+int arguments_parse_program(const struct command *command, int argc, char **argv,
+			    const struct option *options, arguments_take take, void *context)
+{
+	const int operand = parse_options(command, argc, argv, "+:", options, take, context);
+
+	if (operand == argc)
+		REFUSE("%s needs a program; see lazymem %s --help", command->name, command->name);
+	if (argv[operand][0] == '\0')
+		REFUSE("%s: the name of the program is empty", command->name);
+	return operand;
 }
 
 uint64_t arguments_size(const char *name, const char *text)

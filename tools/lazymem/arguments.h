@@ -47,6 +47,11 @@ int arguments_parse(const struct command *command, int argc, char **argv,
 		    const struct option *options, arguments_take take, void *context, int least,
 		    int most);
 
+/* The same, where the operands are a program and its arguments: from the first
+ * operand on, nothing is an option. There is at least one. */
+int arguments_parse_program(const struct command *command, int argc, char **argv,
+			    const struct option *options, arguments_take take, void *context);
+
 /* An option's value. */
 uint64_t arguments_size(const char *name, const char *text);
 int arguments_integer(const char *name, const char *text, int least, int most);

@@ -10,6 +10,7 @@ struct command {
 	const char *name;  /* one word, or two: "trace info" */
 	const char *usage; /* what follows the name; lines after the first are indented by it */
 	const char *help;  /* what it does, and its options */
+	const char *exit;  /* what its exit status says; NULL: what those of most say */
 	/* argv[0] is the last word of the name. Returns the exit status. */
 	int (*run)(const struct command *command, int argc, char **argv);
 };
@@ -21,6 +22,7 @@ extern const struct command command_export;
 extern const struct command command_diff;
 extern const struct command command_merge;
 extern const struct command command_optimize;
+extern const struct command command_run;
 extern const struct command command_trace_info;
 extern const struct command command_trace_union;
 extern const struct command command_trace_intersect;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lazymem - make snapshots of guest memory, look at them, check them, and turn
- * them into other files.
+ * lazymem - make snapshots of guest memory, look at them, check them, turn them
+ * into other files, and run programs on them.
  */
 #include "arguments.h"
 #include "command.h"
@@ -13,10 +13,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&command_create,          &command_info,       &command_verify,
-	&command_export,          &command_diff,       &command_merge,
-	&command_optimize,        &command_trace_info, &command_trace_union,
-	&command_trace_intersect, &command_trace_plot,
+	&command_create,     &command_info,        &command_verify,          &command_export,
+	&command_diff,       &command_merge,       &command_optimize,        &command_run,
+	&command_trace_info, &command_trace_union, &command_trace_intersect, &command_trace_plot,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
@@ -40,8 +39,9 @@ static void print_help(void)
 		command_print_usage(commands[i], i == 0 ? "usage: " : "       ");
 	puts("       lazymem --help | --version\n"
 	     "\n"
-	     "Make snapshots of guest memory, look at them, check them, and turn them into\n"
-	     "other files. `lazymem COMMAND --help` says more; so does lazymem(1).");
+	     "Make snapshots of guest memory, look at them, check them, turn them into other\n"
+	     "files, and run programs on them. `lazymem COMMAND --help` says more; so does\n"
+	     "lazymem(1).");
 }
 
 /* The words of the name that the arguments begin with; 0: not all of them. */
