@@ -139,6 +139,16 @@ size_t lm_page_map_run(const struct lm_page_map *map, size_t page, size_t limit,
 	return next - page;
 }
 
+size_t lm_page_map_run_before(const struct lm_page_map *map, size_t page, size_t limit,
+			      enum lm_page_state state)
+{
+	size_t count = 0;
+
+	while (count < limit && count < page && lm_page_map_get(map, page - count - 1) == state)
+		count++;
+	return count;
+}
+
 size_t lm_page_map_next(const struct lm_page_map *map, size_t page, size_t end,
 			enum lm_page_state state)
 {

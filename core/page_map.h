@@ -73,6 +73,10 @@ bool lm_page_map_undo_discard(struct lm_page_map *map, size_t page, enum lm_page
 size_t lm_page_map_run(const struct lm_page_map *map, size_t page, size_t limit,
 		       enum lm_page_state state);
 
+/* How many pages right before `page` are in `state`, at most `limit`. */
+size_t lm_page_map_run_before(const struct lm_page_map *map, size_t page, size_t limit,
+			      enum lm_page_state state);
+
 /* The first page at or after `page`, below `end`, in `state`; `end` if none. */
 size_t lm_page_map_next(const struct lm_page_map *map, size_t page, size_t end,
 			enum lm_page_state state);

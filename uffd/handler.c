@@ -58,6 +58,8 @@ static int complete(struct lazymem_handler_options *options)
 				options->prefetch_piece);
 	if (options->fault_around > options->prefetch_piece)
 		return refuse("fault_around", options->fault_around, 0, options->prefetch_piece);
+	if (options->fault_ahead > options->prefetch_piece)
+		return refuse("fault_ahead", options->fault_ahead, 0, options->prefetch_piece);
 	if ((options->cpus == NULL) != (options->cpu_count == 0))
 		return lm_error(-EINVAL, "handler options cpus and cpu_count do not go together");
 	for (size_t i = 0; i < options->cpu_count; i++)
@@ -79,6 +81,7 @@ static int start_workers(struct lazymem_handler *handler,
 			.prefetch_piece =
 				options->prefetch_piece > page ? options->prefetch_piece : page,
 			.fault_around = options->fault_around,
+			.fault_ahead = options->fault_ahead,
 			.cpu = options->cpu_count > 0 ? options->cpus[i % options->cpu_count] : -1,
 		};
 		int error = lm_worker_start(&handler->workers[i], &worker);

@@ -235,16 +235,23 @@ static size_t zero_limit(const struct lazymem_attachment *attachment, size_t dem
 	return demanded > ZERO_AROUND ? demanded : ZERO_AROUND;
 }
 
-/* How many pages to read for `demanded` faults: fault_around, or what was asked
+/* How many pages to read for `demanded` faults: fault_around; or as many as are
+ * there before them, up to fault_ahead, so that the reads of a walk double; or what was asked
  * for, which is all that a recording gets. */
 static size_t read_limit(const struct lm_slot *slot, const struct lm_fault *fault, size_t demanded)
 {
 	const struct lm_lazy_region *region = fault->region;
-	const size_t around = slot->worker->options.fault_around >> region->page_shift;
+	const struct lm_worker_options *options = &slot->worker->options;
+	size_t limit = options->fault_around >> region->page_shift;
+	size_t ahead;
 
 	if (fault->attachment->recorder.capacity > 0)
 		return demanded;
-	return demanded > around ? demanded : around;
+	ahead = lm_page_map_run_before(&region->map, fault->page,
+				       options->fault_ahead >> region->page_shift, LM_PAGE_PRESENT);
+	if (ahead > limit)
+		limit = ahead;
+	return demanded > limit ? demanded : limit;
 }
 
 /* Claim pages for a slot, from the fault's page on. False when a discard was

@@ -44,6 +44,7 @@ struct lm_worker_options {
 	unsigned prefetch_depth;
 	size_t prefetch_piece;
 	size_t fault_around; /* bytes; 0: none */
+	size_t fault_ahead;  /* likewise */
 	int cpu;             /* or -1 */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * fault_around_test.c - the pages that come along with a faulting one.
+ * fault_around_test.c - the pages that come along with a faulting one: fault_around,
+ * and fault_ahead for a walk through memory.
  */
 #include <errno.h>
 #include <signal.h>
@@ -247,17 +248,78 @@ static void test_threads_that_meet_read_what_is_right(void **state)
 	end(&f);
 }
 
+/* ---- fault_ahead */
+
+static void begin_ahead(struct fixture *f, enum memory_kind kind, const char *layout)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = AROUND};
+
+	image_create(&f->image, LENGTH, layout, 31);
+	source_create(&f->source, &f->image);
+	guest_map(&f->guest, kind, LENGTH, 0, f->source.backing);
+	guest_attach(&f->guest, &options, NULL);
+}
+
+static void test_a_page_far_from_others_comes_alone(void **state)
+{
+	struct fixture f;
+
+	begin_ahead(&f, kind_of(state), "d");
+	touch(page_at(&f, 5));
+	touch(page_at(&f, 9));
+	touch(page_at(&f, 4)); /* before, not behind */
+	assert_int_equal(source_reads(&f.source), 3);
+	assert_int_equal(statistics_at_rest(f.guest.attachment).pages_populated, 3);
+	end(&f);
+}
+
+static void test_a_walk_doubles_its_reads_up_to_the_limit(void **state)
+{
+	struct fixture f;
+
+	begin_ahead(&f, kind_of(state), "d");
+	for (size_t page = 0, there = 0; page < 4 * ALONG; page++) {
+		touch(page_at(&f, page));
+		if (page < there)
+			continue;
+		there += there == 0 ? 1 : there < ALONG ? there : ALONG;
+		assert_int_equal(statistics_at_rest(f.guest.attachment).pages_populated, there);
+	}
+	assert_true(arrived(&f, 0, 4 * ALONG));
+	assert_int_equal(source_most_reads(&f.source, 0, LENGTH), 1);
+	/* 1, 1, 2, 4, 8: 16 pages in 5 reads; then 16 at a time */
+	assert_int_equal(source_reads(&f.source), 5 + 3);
+	end(&f);
+}
+
+static void test_what_comes_ahead_stops_at_what_is_there(void **state)
+{
+	struct fixture f;
+
+	begin_ahead(&f, kind_of(state), "d");
+	for (size_t page = 0; page < 8; page++)
+		touch(page_at(&f, page));
+	assert_int_equal(stamp(page_at(&f, 10)), STAMP);
+	touch(page_at(&f, 8));
+	assert_int_equal(*page_at(&f, 10), STAMP);
+	assert_int_equal(statistics_at_rest(f.guest.attachment).pages_populated, 11);
+	end(&f);
+}
+
 static void test_bad_options_are_refused_by_name(void **state)
 {
 	static const struct lazymem_handler_options bad[] = {
 		{.size = sizeof(bad[0]), .fault_around = 512 * 1024},
 		{.size = sizeof(bad[0]), .prefetch_piece = PAGE, .fault_around = 2 * PAGE},
 	};
+	static const struct lazymem_handler_options ahead = {.size = sizeof(ahead),
+							     .fault_ahead = MIB};
 	struct lazymem_handler *handler = NULL;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_refused(lazymem_handler_create(&bad[i], &handler), -EINVAL, "fault_around");
+	assert_refused(lazymem_handler_create(&ahead, &handler), -EINVAL, "fault_ahead");
 	assert_null(handler);
 }
 
@@ -279,6 +341,9 @@ int main(void)
 		EACH_SMALL_KIND(test_a_bad_page_along_poisons_no_other),
 		EACH_SMALL_KIND(test_a_fault_that_joins_a_page_along_is_woken),
 		EACH_SMALL_KIND(test_threads_that_meet_read_what_is_right),
+		EACH_SMALL_KIND(test_a_page_far_from_others_comes_alone),
+		EACH_SMALL_KIND(test_a_walk_doubles_its_reads_up_to_the_limit),
+		EACH_SMALL_KIND(test_what_comes_ahead_stops_at_what_is_there),
 		TEST(test_bad_options_are_refused_by_name),
 	};
 

@@ -158,6 +158,11 @@ static void run_counts_pages_of_one_state(void **state)
 	assert_int_equal(lm_page_map_run(*state, 3, PAGES, LM_PAGE_DISCARDED), 0);
 	assert_int_equal(lm_page_map_run(*state, 7, SIZE_MAX, LM_PAGE_MISSING), PAGES - 7);
 	assert_int_equal(lm_page_map_run(*state, PAGES, SIZE_MAX, LM_PAGE_MISSING), 0);
+	assert_int_equal(lm_page_map_run_before(*state, 7, PAGES, LM_PAGE_DISCARDED), 3);
+	assert_int_equal(lm_page_map_run_before(*state, 7, 2, LM_PAGE_DISCARDED), 2);
+	assert_int_equal(lm_page_map_run_before(*state, 8, PAGES, LM_PAGE_DISCARDED), 0);
+	assert_int_equal(lm_page_map_run_before(*state, 4, PAGES, LM_PAGE_MISSING), 4);
+	assert_int_equal(lm_page_map_run_before(*state, 0, PAGES, LM_PAGE_MISSING), 0);
 }
 
 static void next_finds_the_first_page_in_a_state(void **state)
