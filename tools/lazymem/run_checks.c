@@ -97,19 +97,13 @@ static int check_layers(const struct run_request *request, const char *image,
 static int check_image(const struct run_request *request, const char *image,
 		       const struct source *source, uint64_t *ret_length)
 {
-	const uint64_t length = lazymem_backing_length(source->backing);
-
 	if (source->format != FORMAT_RAW && source->format != FORMAT_SNAPSHOT) {
 		complain("%s: make a snapshot of it first (lazymem create): its format, %s, "
 			 "cannot be restored from",
 			 image, image_format_names[source->format]);
 		return -1;
 	}
-	if (length == 0) {
-		complain("%s: is empty", image);
-		return -1;
-	}
-	*ret_length = length;
+	*ret_length = lazymem_backing_length(source->backing);
 	return check_layers(request, image, source);
 }
 
