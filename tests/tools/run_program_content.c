@@ -92,16 +92,17 @@ void expect_at(const char *file, int line, const struct target *target, const vo
 	const uint64_t other = first_other(target, at, offset, length, content);
 	const char *found = "something else";
 	const char *byte = at;
+	size_t rest;
 
 	if (other == offset + length)
 		return;
 	byte += other - offset;
-	length -= (size_t)(other - offset);
-	if (length > 8)
-		length = 8;
-	if (holds(target, byte, other, length, ZEROS))
+	rest = length - (size_t)(other - offset);
+	if (rest > 8)
+		rest = 8;
+	if (holds(target, byte, other, rest, ZEROS))
 		found = "zeros";
-	else if (holds(target, byte, other, length, IMAGE))
+	else if (holds(target, byte, other, rest, IMAGE))
 		found = "the image";
 	die(file, line, "offset 0x%jx (%p) of [0x%jx+0x%zx]: %s, not %s", (uintmax_t)other,
 	    (const void *)byte, (uintmax_t)offset, length, found,

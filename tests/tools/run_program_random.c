@@ -76,17 +76,21 @@ static void map_slots(struct model *m)
 	struct range range = draw_range(m, m->slot_count);
 	const size_t page = draw(&m->random, m->pages);
 	const bool private = draw(&m->random, 3) == 0;
-	const int flags = (private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED |
-			  (draw(&m->random, 8) == 0 ? MAP_POPULATE : 0);
+	const bool populate = draw(&m->random, 8) == 0;
+	const int flags =
+		(private ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED | (populate ? MAP_POPULATE : 0);
 	char *at = address(m, range.first);
 
 	if (range.count > m->pages - page)
 		range.count = m->pages - page;
 	CHECK(mmap(at, bytes(m, range), BOTH, flags, m->target->fd,
 		   (off_t)(page * m->target->page)) == at);
+	/* A private mapping is populated with copies. */
 	for (size_t i = 0; i < range.count; i++)
 		m->slots[range.first + i] =
-			(struct slot){.page = page + i, .own = CLEAN, .private = private};
+			(struct slot){.page = page + i,
+				      .own = private && populate ? m->contents[page + i] : CLEAN,
+				      .private = private};
 }
 
 static void unmap_slots(struct model *m)

@@ -173,6 +173,9 @@ void populate_flag(struct target *t)
 	expect_resident(at, t->size - half);
 	expect(t, at, half, t->size - half, IMAGE);
 	expect(t, map(t, 0, t->size, PROT_READ, MAP_SHARED | MAP_POPULATE), 0, t->size, IMAGE);
+	/* What is private and writable is populated with copies. */
+	fill(t, map_whole(t) + half, half, t->page, WRITTEN);
+	expect(t, at, half, t->page, IMAGE);
 }
 
 void locked(struct target *t)

@@ -1,0 +1,28 @@
+#!/bin/bash
+# lazymem run: children, with and without exec, while pages arrive.
+set -euo pipefail
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/tools/lazymem_lib.sh
+. "$(dirname "$0")/lazymem_lib.sh"
+# shellcheck source=tests/tools/lazymem_run_cases.sh
+. "$(dirname "$0")/lazymem_run_cases.sh"
+cd "$work"
+
+every_child() {
+	local name
+	for name in fork-exec fork-alone fork-while-mapping spawn; do
+		both $name "$@"
+	done
+}
+
+make_image image
+keeps_image every_child
+keeps_image every_child --prefetch all
+
+# What was preloaded before is so for children, too.
+preload=$(ldd "$run_program" | awk '/libc\.so/ { print $3 }')
+[ -n "$preload" ] || skip "no library to preload beside ours; all else ran"
+export RUN_PROGRAM_PRELOAD=$preload LD_PRELOAD=$preload
+both fork-exec
+both spawn

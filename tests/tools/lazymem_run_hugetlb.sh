@@ -1,0 +1,37 @@
+#!/bin/bash
+# lazymem run: a file on hugetlbfs, with pages of 2 MiB.
+set -euo pipefail
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/tools/lazymem_lib.sh
+. "$(dirname "$0")/lazymem_lib.sh"
+# shellcheck source=tests/tools/lazymem_run_cases.sh
+. "$(dirname "$0")/lazymem_run_cases.sh"
+cd "$work"
+
+pages=8
+[ "$(id -u)" -eq 0 ] || skip "not root: no hugetlbfs is mounted"
+[ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages)" -ge $((pages * 4)) ] ||
+	skip "less than $((pages * 4)) huge pages of 2 MiB are free"
+if [ "${LAZYMEM_MOUNTED:-}" != yes ]; then
+	unshare -m true 2>/dev/null || skip "no mount name space for hugetlbfs"
+	rm -rf "$work" "$shared_memory"
+	LAZYMEM_MOUNTED=yes exec unshare -m bash "$0" "$@"
+fi
+mount -t hugetlbfs -o pagesize=2M none "$shared_memory" || skip "no hugetlbfs"
+trap 'umount "$shared_memory"; rm -rf "$work" "$shared_memory"' EXIT
+size=$((pages * 2097152))
+length=$((size - 1000))
+
+every_huge_view() {
+	local name
+	for name in shared private read-only reservation fixed-over populate part protection \
+		unmap shrink move dontneed remove punch-edges allocate truncate several hammer \
+		system-calls fork-exec fork-alone error-numbers; do
+		both $name
+	done
+	both shared --prefetch all
+}
+
+make_image image
+keeps_image every_huge_view
