@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the program's calls find before they find the C library's. Each asks
+ * whether a memory or a view is concerned; if not, the call goes on to where it would
+ * have gone without us.
+ *
+ * posix_madvise(3) and posix_fallocate(3) need nothing: the C library throws no page
+ * away for the one, and a page that the other allocates is still known as missing.
+ */
+#include "discard.h"
+#include "kernel.h"
+#include "lock.h"
+#include "map.h"
+#include "serve.h"
+#include "views.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+/* The next definitions of these names. Until they are looked up, the kernel. */
+static struct {
+	void *(*mmap)(void *, size_t, int, int, int, off_t);
+	int (*munmap)(void *, size_t);
+	void *(*mremap)(void *, size_t, size_t, int, ...);
+	int (*madvise)(void *, size_t, int);
+	int (*fallocate)(int, int, off_t, off_t);
+	int (*ftruncate)(int, off_t);
+} next = {
+	.mmap = __wrap_mmap,
+	.munmap = __wrap_munmap,
+	.mremap = __wrap_mremap,
+	.madvise = __wrap_madvise,
+	.fallocate = __wrap_fallocate,
+	.ftruncate = __wrap_ftruncate,
+};
+
+static void find(const char *name, void *slot)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	if (found != NULL)
+		memcpy(slot, &found, sizeof(found));
+}
+
+__attribute__((constructor)) static void find_next(void)
+{
+	find("mmap", &next.mmap);
+	find("munmap", &next.munmap);
+	find("mremap", &next.mremap);
+	find("madvise", &next.madvise);
+	find("fallocate", &next.fallocate);
+	find("ftruncate", &next.ftruncate);
+}
+
+/* Are views there that the program may name? What libraries below us do while we hold the lock
+ * is not its. */
+static bool may_name_views(const void *host, size_t length)
+{
+	return run_views_may_be_in(host, length) && !run_is_locked_here();
+}
+
+/* ---- mappings ---------------------------------------------------------------- */
+
+EXPORTED void *mmap(void *host, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	const bool is_file = (flags & MAP_ANONYMOUS) == 0 && !run_is_locked_here();
+	size_t index;
+
+	if (is_file && run_memory_of(fd, &index))
+		return run_map(index, host, length, protection, flags, fd, offset);
+	if ((flags & MAP_FIXED) != 0 && may_name_views(host, length))
+		return run_map_over(host, length, protection, flags, fd, offset);
+	return next.mmap(host, length, protection, flags, fd, offset);
+}
+
+EXPORTED int munmap(void *host, size_t length)
+{
+	return may_name_views(host, length) ? run_unmap(host, length) : next.munmap(host, length);
+}
+
+EXPORTED void *mremap(void *host, size_t length, size_t new_length, int flags, ...)
+{
+	const bool is_fixed = (flags & MREMAP_FIXED) != 0;
+	void *new_host = NULL;
+	va_list arguments;
+
+	va_start(arguments, flags);
+	if (is_fixed)
+		new_host = va_arg(arguments, void *);
+	va_end(arguments);
+	/* A length of zero names the mapping as well. */
+	if (may_name_views(host, length + 1) || (is_fixed && may_name_views(new_host, new_length)))
+		return run_remap(host, length, new_length, flags, new_host);
+	return next.mremap(host, length, new_length, flags, new_host);
+}
+
+EXPORTED int madvise(void *host, size_t length, int advice)
+{
+	return may_name_views(host, length) ? run_advise(host, length, advice)
+					    : next.madvise(host, length, advice);
+}
+
+/* ---- files ------------------------------------------------------------------- */
+
+EXPORTED int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	size_t index;
+
+	return run_memory_of(fd, &index) ? run_allocate(index, fd, mode, offset, length)
+					 : next.fallocate(fd, mode, offset, length);
+}
+
+EXPORTED int ftruncate(int fd, off_t length)
+{
+	size_t index;
+
+	return run_memory_of(fd, &index) ? run_truncate(index, fd, length)
+					 : next.ftruncate(fd, length);
+}
+
+/* ---- the names for large files: off_t is large ----------------------------------- */
+
+EXPORTED void *mmap64(void *host, size_t length, int protection, int flags, int fd, off_t offset)
+	__attribute__((alias("mmap")));
+EXPORTED int fallocate64(int fd, int mode, off_t offset, off_t length)
+	__attribute__((alias("fallocate")));
+EXPORTED int ftruncate64(int fd, off_t length) __attribute__((alias("ftruncate")));

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The calls as this library and what is linked into it make them. The linker
+ * (--wrap) lets their references end here, at the kernel: what it maps and discards
+ * itself must not come to the definitions in interpose.c, which are for the program.
+ */
+#include "kernel.h"
+
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(long) == 8, "the kernel takes a whole offset in one register");
+
+void *__wrap_mmap(void *host, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	/* MAP_FAILED is what syscall() returns for a failure. */
+	return (void *)syscall(SYS_mmap, host, length, protection, flags, fd, offset);
+}
+
+int __wrap_munmap(void *host, size_t length)
+{
+	return (int)syscall(SYS_munmap, host, length);
+}
+
+void *__wrap_mremap(void *host, size_t length, size_t new_length, int flags, ...)
+{
+	void *new_host = NULL;
+	va_list arguments;
+
+	va_start(arguments, flags);
+	if ((flags & MREMAP_FIXED) != 0)
+		new_host = va_arg(arguments, void *);
+	va_end(arguments);
+	return (void *)syscall(SYS_mremap, host, length, new_length, flags, new_host);
+}
+
+int __wrap_madvise(void *host, size_t length, int advice)
+{
+	return (int)syscall(SYS_madvise, host, length, advice);
+}
+
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	return (int)syscall(SYS_fallocate, fd, mode, offset, length);
+}
+
+int __wrap_ftruncate(int fd, off_t length)
+{
+	return (int)syscall(SYS_ftruncate, fd, length);
+}
