@@ -18,8 +18,7 @@ static const char head[] =
 	"  --memory SIZE       guest memory: bytes, or a number with K, M or G\n"
 	"                      (default: the workload's own)\n"
 	"  --workload NAME     random (default), sequential, stride, sparse, post-restore, mixed,\n"
-	"                      trace:FILE, functions (all ten), guests (all three), or\n"
-	"                      one of\n"
+	"                      trace:FILE, functions (all ten), guests (all three), or one of\n"
 	"                     ";
 
 static const char tail[] =
@@ -50,7 +49,7 @@ void options_help(void)
 	for (size_t i = 0; functions_name(i) != NULL; i++)
 		printf("%s %s", i == 5 ? "\n                     " : "", functions_name(i));
 	for (size_t i = 0; guests_name(i) != NULL; i++)
-		printf(" %s", guests_name(i));
+		printf("%s %s", i == 0 ? "\n                     " : "", guests_name(i));
 	printf("\n%s\nEngines (* by default):\n", tail);
 	for (size_t i = 0; engine_at(i) != NULL; i++)
 		printf("%s %-16s %s\n", engine_is_default(engine_at(i)) ? "*" : " ",
