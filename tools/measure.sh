@@ -196,7 +196,7 @@ priority() {
 	jq -rs 'map(.machine.realtime_priority // 0) | unique
 		| if length > 1 then "Some of the runs were at real-time priority, and some were not."
 		elif .[0] == 0 then "The runs were at the usual priority."
-		else "The runs were at real-time priority (`chrt -f \(.[0])`), so that what the machine does in the background is not in the figures." end' \
+		else "The runs were at real-time priority (`chrt -f \(.[0])`), so that what the machine does in the background waited." end' \
 		"${files[@]}"
 }
 
