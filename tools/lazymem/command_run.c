@@ -10,6 +10,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -207,11 +208,25 @@ static int check_and_start(struct run_request *request)
 	return status;
 }
 
+/* Where a standard descriptor is closed, a file that we open would take its
+ * place, and get our messages. The program finds it closed. */
+static void occupy_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct run_request request = {.prefetch = RUN_PREFETCH_TRACE};
 	int status = EXIT_RUN_FAILED;
 
+	occupy_standard_descriptors();
 	parse(command, argc, argv, &request);
 	if (RUN_IS_BUILT)
 		status = check_and_start(&request);
