@@ -92,7 +92,7 @@ EXPORTED void *mremap(void *host, size_t length, size_t new_length, int flags, .
 	va_list arguments;
 
 	va_start(arguments, flags);
-	if (is_fixed)
+	if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0)
 		new_host = va_arg(arguments, void *);
 	va_end(arguments);
 	/* A length of zero names the mapping as well. */

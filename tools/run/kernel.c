@@ -30,7 +30,7 @@ void *__wrap_mremap(void *host, size_t length, size_t new_length, int flags, ...
 	va_list arguments;
 
 	va_start(arguments, flags);
-	if ((flags & MREMAP_FIXED) != 0)
+	if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0)
 		new_host = va_arg(arguments, void *);
 	va_end(arguments);
 	return (void *)syscall(SYS_mremap, host, length, new_length, flags, new_host);

@@ -25,10 +25,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
-
 struct remapping {
 	uintptr_t start;
 	size_t length, new_length; /* whole pages */
@@ -83,17 +79,27 @@ static int add_moved(const struct run_views *moved, uintptr_t from, uintptr_t to
 	return error;
 }
 
+/* The kernel joins what it moves to a neighbour of the same kind, and only then
+ * takes it away from userfaultfd: with the neighbour. All views are kept out of
+ * children, so what is not is no such neighbour. Adding it keeps it out again. */
+static void set_apart(const struct run_views *moved)
+{
+	for (size_t i = 0; i < moved->count; i++)
+		(void)madvise((void *)moved->views[i].start, moved->views[i].length, MADV_DOFORK);
+}
+
 /* By the kernel, as it was asked for; nothing grows. */
 static void *move(const struct remapping *remapping)
 {
 	const bool stays = (remapping->flags & MREMAP_DONTUNMAP) != 0;
-	struct run_views target, moved;
+	struct run_views target, moved = {.views = NULL};
 	void *host = MAP_FAILED;
 	int error = take_target(remapping, &target);
 
 	if (error != 0)
 		return refuse(error);
 	error = run_views_take(remapping->start, remapping->length, &moved);
+	set_apart(&moved);
 	if (error == 0)
 		host = ask_kernel(remapping);
 	else
