@@ -6,6 +6,7 @@
  */
 #include "kernel.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -13,10 +14,37 @@
 
 _Static_assert(sizeof(long) == 8, "the kernel takes a whole offset in one register");
 
+/* MAP_FAILED is what syscall() returns for a failure. */
+static void *map(void *host, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	return (void *)syscall(SYS_mmap, host, length, protection, flags, fd, offset);
+}
+
+/* After the program's mlockall(MCL_FUTURE), mapping shared memory would populate all of it at
+ * once, with zeros. So what we map for ourselves is unlocked before it can be accessed. */
+static void *map_unlocked(void *host, size_t length, int protection, int flags, int fd,
+			  off_t offset)
+{
+	void *mapped = map(host, length, PROT_NONE, flags, fd, offset);
+
+	if (mapped != MAP_FAILED &&
+	    (munlock(mapped, length) != 0 || mprotect(mapped, length, protection) != 0)) {
+		const int error = errno;
+
+		__wrap_munmap(mapped, length);
+		errno = error;
+		return MAP_FAILED;
+	}
+	return mapped;
+}
+
 void *__wrap_mmap(void *host, size_t length, int protection, int flags, int fd, off_t offset)
 {
-	/* MAP_FAILED is what syscall() returns for a failure. */
-	return (void *)syscall(SYS_mmap, host, length, protection, flags, fd, offset);
+	const int memory = MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE;
+
+	return protection != PROT_NONE && (flags & memory) == MAP_SHARED
+		       ? map_unlocked(host, length, protection, flags, fd, offset)
+		       : map(host, length, protection, flags, fd, offset);
 }
 
 int __wrap_munmap(void *host, size_t length)

@@ -171,10 +171,12 @@ static void *map_new(const struct run_wanted *wanted, void *host)
 	if (error != 0)
 		return refuse(error);
 	host = run_map_wanted(wanted, host);
-	if (host == MAP_FAILED)
+	if (host == MAP_FAILED) {
 		run_views_restore(&taken);
-	else
-		run_views_forget(&taken);
+		return MAP_FAILED;
+	}
+	run_views_forget(&taken);
+	run_prefetch_once();
 	return host;
 }
 

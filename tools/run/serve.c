@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FAULT_AHEAD ((size_t)256 << 10)
 #define RETRIES 5 /* as the library does by itself */
 
 static _Atomic bool *here; /* NULL: nobody has served in this process or its parents */
@@ -114,7 +115,12 @@ static int attach(const struct run_settings *settings)
 		.flags = settings->record != NULL ? LAZYMEM_ATTACH_RECORD : 0,
 		.on_failure = on_failure,
 	};
-	int error = lazymem_handler_create(NULL, &handler);
+	/* A recording is of the pages that were asked for, and no others. */
+	const struct lazymem_handler_options how = {
+		.size = sizeof(how),
+		.fault_ahead = settings->record != NULL ? 0 : FAULT_AHEAD,
+	};
+	int error = lazymem_handler_create(&how, &handler);
 
 	if (error == 0)
 		error = lazymem_handler_attach(handler, guest_memory, &options, &attachment);
@@ -152,7 +158,6 @@ static int start(const struct run_settings *settings)
 		undo(settings);
 		return error;
 	}
-	run_the_board()->not_traced = (uint64_t)run_prefetch_start(settings, opened, attachment);
 	atomic_store(here, true);
 	return 0;
 }
@@ -182,6 +187,16 @@ int run_claim(size_t index)
 	else
 		run_disinherit();
 	return error;
+}
+
+void run_prefetch_once(void)
+{
+	static bool done;
+
+	if (!done)
+		run_the_board()->not_traced =
+			(uint64_t)run_prefetch_start(run_the_settings(), opened, attachment);
+	done = true;
 }
 
 /* ---- end --------------------------------------------------------------------- */

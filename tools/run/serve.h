@@ -22,6 +22,11 @@ bool run_is_serving(void);
  * would read false zeros. The lock is held. */
 int run_claim(size_t index);
 
+/* Start what the settings ask to be prefetched, the first time. Once there is a view:
+ * pages that come before it are put in our own mapping, and fault again. The lock is
+ * held. */
+void run_prefetch_once(void);
+
 /* What is served; only while run_is_serving(). The descriptor of memory `index`
  * is our own, for reading and writing. */
 struct lazymem_attachment *run_attachment(void);
