@@ -33,7 +33,6 @@ for value in '' a =b a= =; do
 	refuses_run 2 "--memory $value is not PATH=IMAGE" --memory "$value"
 done
 refuses_run 2 '--prefetch some' --memory a=b --prefetch some
-refuses_run 2 '--replay does not go with --prefetch none' --memory a=b --replay c --prefetch none
 refuses_run 2 '--record: a file name is empty' --memory a=b --record ''
 refuses_run 2 '--replay: a file name is empty' --memory a=b --replay ''
 many=()

@@ -140,8 +140,6 @@ static void parse(const struct command *command, int argc, char **argv, struct r
 	request->arguments = argv + operand;
 	if (request->file_count == 0)
 		REFUSE("run needs --memory PATH=IMAGE; see lazymem run --help");
-	if (request->replay != NULL && request->prefetch == RUN_PREFETCH_NONE)
-		REFUSE("--replay does not go with --prefetch none");
 }
 
 static void free_request(struct run_request *request)
