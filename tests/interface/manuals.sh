@@ -35,9 +35,10 @@ while read -r name section; do
 		offend "$name($section): is referred to and not there"
 done <"$work/references"
 
-# programs: the tools that were built.
+# programs: the tools that were built, without what they preload.
 programs() {
-	find "$build_dir/tools" -maxdepth 2 -name CMakeFiles -prune -o -type f -executable -print
+	find "$build_dir/tools" -maxdepth 2 -name CMakeFiles -prune -o \
+		-type f -executable ! -name '*.so' -print
 }
 
 for tool in $(programs); do
