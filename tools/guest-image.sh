@@ -5,6 +5,8 @@
 set -euo pipefail
 # shellcheck source=tools/setup.sh
 . "$(dirname "$0")/setup.sh"
+# shellcheck source=tools/guest.sh
+. "$(dirname "$0")/guest.sh"
 
 usage() {
 	cat <<'END'
@@ -83,27 +85,6 @@ clean_up() {
 
 # ---- what the guest is made of ---------------------------------------------------
 
-# kernel_package: the package that linux-image-cloud-amd64 stands for.
-kernel_package() {
-	apt-cache depends linux-image-cloud-amd64 2>/dev/null |
-		awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
-}
-
-fetch_kernel() {
-	local package
-	package=$(kernel_package)
-	if [ -z "$package" ]; then
-		apt_get update
-		package=$(kernel_package)
-	fi
-	[ -n "$package" ] || die "apt knows no package linux-image-cloud-amd64"
-	say "unpacking $package"
-	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package") ||
-		{ apt_get update && (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package"); } ||
-		die "cannot download $package"
-	dpkg-deb -x "$work/$package"_*.deb "$work/kernel"
-}
-
 # The first process of the guest. Everything that runs is a busybox program;
 # the last ones are stopped in the middle of their work.
 write_init() {
@@ -137,8 +118,7 @@ write_initramfs() {
 	local tree=$work/tree limit=$((memory * 1024 / 5)) taken=0 file size
 	say "making the guest's files"
 	mkdir -p "$tree"/{bin,dev,files,proc,sys}
-	cp "$(command -v busybox)" "$tree/bin/busybox"
-	ln -s busybox "$tree/bin/sh"
+	add_busybox "$tree"
 	while read -r size file; do
 		[ $((taken + size)) -le "$limit" ] || break
 		taken=$((taken + size))
@@ -147,7 +127,7 @@ write_initramfs() {
 	cp "$work"/kernel/boot/System.map-* "$work"/kernel/boot/config-* "$tree/files/"
 	write_init >"$tree/init"
 	chmod 755 "$tree/init"
-	(cd "$tree" && find . | LC_ALL=C sort | cpio --quiet -o -H newc) >"$work/initramfs"
+	pack_initramfs "$tree" "$work/initramfs"
 }
 
 # ---- the guest -------------------------------------------------------------------
@@ -209,7 +189,7 @@ check_output "$image"
 install_packages qemu-system-x86 busybox-static cpio
 trap clean_up EXIT
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/guest-image.XXXXXX")
-fetch_kernel
+fetch_kernel "$work"
 write_initramfs
 boot
 wait_for_guest
