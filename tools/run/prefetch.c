@@ -106,6 +106,59 @@ static int replay_file(const char *path, struct lazymem_attachment *attachment)
 	return error;
 }
 
+/* ---- all ---------------------------------------------------------------------- */
+
+/* A range that follows on the last one, or begins in its last page, is joined to it. */
+static int add_joined(struct ranges *ranges, uint64_t start, uint64_t end)
+{
+	struct lazymem_guest_range *last =
+		ranges->count > 0 ? &ranges->all[ranges->count - 1] : NULL;
+
+	if (last == NULL || start > last->start.value + last->length)
+		return add(ranges, start, end - start);
+	last->length = end - last->start.value;
+	return 0;
+}
+
+/* The pages of a memory that are no holes: these would cost memory, and no time later. */
+static int add_data(struct ranges *ranges, uint64_t base, const struct run_memory *memory,
+		    struct lazymem_backing *backing)
+{
+	const uint64_t page = memory->page_size, whole = lazymem_backing_length(backing);
+	struct lazymem_extent extent;
+	int error = 0;
+
+	for (uint64_t at = 0; error == 0 && at < whole; at = extent.start + extent.length) {
+		if (lazymem_backing_extent(backing, at, whole - at, &extent) != 0)
+			extent = (struct lazymem_extent){.start = at, .length = whole - at};
+		if (extent.kind == LAZYMEM_EXTENT_DATA)
+			error = add_joined(
+				ranges, base + (extent.start & ~(page - 1)),
+				base + ((extent.start + extent.length + page - 1) & ~(page - 1)));
+	}
+	return error;
+}
+
+int run_prefetch_all(const struct run_settings *settings, const struct run_opened *opened,
+		     struct lazymem_attachment *attachment)
+{
+	struct lazymem_prefetch prefetch = {.size = sizeof(prefetch)};
+	struct ranges ranges = {.all = NULL};
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < settings->memory_count; i++)
+		error = add_data(&ranges, run_memory_base(settings, i), &settings->memories[i],
+				 opened[i].source.backing);
+	prefetch.ranges = ranges.all;
+	prefetch.range_count = ranges.count;
+	if (error != 0)
+		complain("no memory for what is to be prefetched; it goes on without");
+	else if (ranges.count > 0)
+		error = queue(attachment, &prefetch, "everything");
+	free(ranges.all);
+	return error;
+}
+
 int run_prefetch_start(const struct run_settings *settings, const struct run_opened *opened,
 		       struct lazymem_attachment *attachment)
 {
@@ -115,6 +168,6 @@ int run_prefetch_start(const struct run_settings *settings, const struct run_ope
 		error = settings->replay != NULL ? replay_file(settings->replay, attachment)
 						 : replay_own(settings, opened, attachment);
 	if (settings->prefetch == RUN_PREFETCH_ALL)
-		(void)queue(attachment, NULL, "everything");
+		(void)run_prefetch_all(settings, opened, attachment);
 	return error;
 }

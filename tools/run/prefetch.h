@@ -13,4 +13,8 @@
 int run_prefetch_start(const struct run_settings *settings, const struct run_opened *opened,
 		       struct lazymem_attachment *attachment);
 
+/* Queue all that is data in the images. 0, or an errno value after a message. */
+int run_prefetch_all(const struct run_settings *settings, const struct run_opened *opened,
+		     struct lazymem_attachment *attachment);
+
 #endif

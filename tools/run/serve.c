@@ -213,6 +213,13 @@ static void write_trace(const char *path)
 	lazymem_trace_destroy(trace);
 }
 
+/* While it is counted. Where this fails, finishing says so. */
+static void fetch_rest(const struct run_settings *settings)
+{
+	if (run_prefetch_all(settings, opened, attachment) == 0)
+		(void)lazymem_attachment_wait(attachment, UINT64_MAX);
+}
+
 /* A hole of the image stays one of the file. */
 static void complete(void)
 {
@@ -234,6 +241,8 @@ __attribute__((destructor)) static void end(void)
 	settings = run_the_settings();
 	if (settings->record != NULL)
 		write_trace(settings->record);
+	if (settings->complete)
+		fetch_rest(settings);
 	run_reporter_end(RUN_ENDED);
 	if (settings->complete)
 		complete();
