@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * backing.c - the dispatch in front of every backing object.
+ * backing.c - the dispatch in front of every backing object; its half that
+ * writes is in backing_write.c.
  *
  * What every implementation would have to check is checked here, once: empty
  * and wrapping reads, reads past the end, parts that do not make up their read,
@@ -26,6 +27,7 @@
  */
 #include <lazymem/backing.h>
 
+#include "core/backing_dispatch.h"
 #include "core/backing_object.h"
 #include "core/checked.h"
 #include "core/error.h"
@@ -34,22 +36,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum read_state {
 	READ_IN_FLIGHT = 0x5a, /* unlikely in a struct that was never submitted */
 	READ_OVER = 0xa5,
-};
-
-struct lazymem_backing {
-	struct lazymem_backing_operations operations;
-	void *object;
-	uint64_t length;
-	char *name;
-	atomic_size_t references;
 };
 
 int lazymem_backing_create(const struct lazymem_backing_operations *operations, void *object,
@@ -69,6 +61,10 @@ int lazymem_backing_create(const struct lazymem_backing_operations *operations, 
 		return error;
 	if (known.read == NULL)
 		return lm_error(-EINVAL, "backing object %s has no read operation", name);
+	if (known.write == NULL && (known.flush != NULL || known.discard != NULL))
+		return lm_error(-EINVAL,
+				"backing object %s has a flush or discard operation, but no write",
+				name);
 	if (length == 0)
 		return lm_error(-EINVAL, "backing object %s has a length of zero", name);
 
@@ -84,6 +80,7 @@ int lazymem_backing_create(const struct lazymem_backing_operations *operations, 
 	backing->object = object;
 	backing->length = length;
 	atomic_init(&backing->references, 1);
+	lm_flushes_create(&backing->flushes);
 	*ret_backing = backing;
 	return 0;
 }
@@ -102,6 +99,7 @@ void lazymem_backing_unref(struct lazymem_backing *backing)
 		return;
 	if (backing->operations.close != NULL)
 		backing->operations.close(backing->object);
+	lm_flushes_destroy(&backing->flushes);
 	free(backing->name);
 	free(backing);
 }
@@ -227,30 +225,15 @@ void lazymem_read_complete(struct lazymem_read *read, int error)
 	read->complete(read, error);
 }
 
-/* A thread that waits for its one read. */
-struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t over;
-	bool is_over;
-	int error;
-};
-
 static void wake_waiter(struct lazymem_read *read, int error)
 {
-	struct waiter *waiter = read->context;
-
-	pthread_mutex_lock(&waiter->lock);
-	waiter->error = error;
-	waiter->is_over = true;
-	pthread_cond_signal(&waiter->over);
-	pthread_mutex_unlock(&waiter->lock);
+	lm_waiter_wake(read->context, error);
 }
 
 int lazymem_backing_read(struct lazymem_backing *backing, uint64_t offset, void *buffer,
 			 size_t length)
 {
-	struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
-				.over = PTHREAD_COND_INITIALIZER};
+	struct lm_waiter waiter = LM_WAITER;
 	struct lazymem_read read = {.offset = offset,
 				    .length = length,
 				    .buffer = buffer,
@@ -262,17 +245,11 @@ int lazymem_backing_read(struct lazymem_backing *backing, uint64_t offset, void 
 	if (error != 0)
 		return error;
 	lazymem_backing_submit(backing, &read);
-	pthread_mutex_lock(&waiter.lock);
-	while (!waiter.is_over)
-		pthread_cond_wait(&waiter.over, &waiter.lock);
-	pthread_mutex_unlock(&waiter.lock);
-	pthread_cond_destroy(&waiter.over);
-	pthread_mutex_destroy(&waiter.lock);
-
-	if (waiter.error == 0)
+	error = lm_waiter_wait(&waiter);
+	if (error == 0)
 		return 0;
-	return lm_error_errno(waiter.error, "%s: cannot read %zu bytes at offset %" PRIu64,
-			      backing->name, length, offset);
+	return lm_error_errno(error, "%s: cannot read %zu bytes at offset %" PRIu64, backing->name,
+			      length, offset);
 }
 
 /* ---- extents ------------------------------------------------------------- */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * backing.h - the backing object: a flat array of bytes that guest memory is
- * filled from. This header is the interface; file.h, bytes.h, zero.h and
- * inject.h make objects of it, and a monitor may make its own.
+ * filled from, and, where it is writable, written back to. This header is the
+ * interface; file.h, bytes.h, zero.h and inject.h make objects of it, and a
+ * monitor may make its own.
  *
- * A backing object is reference-counted and immutable in length. Every read
- * goes through the dispatch in core, which checks the bounds, zero-fills the
- * part of the last page that lies past the end, and counts completions; an
- * implementation sees only reads that lie wholly inside the object.
+ * A backing object is reference-counted and immutable in length. Every read,
+ * write and flush goes through the dispatch in core, which checks the bounds,
+ * zero-fills the part of the last page that lies past the end, and counts
+ * completions; an implementation sees only what lies wholly inside the object.
  */
 #ifndef LAZYMEM_BACKING_H
 #define LAZYMEM_BACKING_H
@@ -20,10 +21,13 @@ extern "C" {
 
 struct lazymem_backing;
 struct lazymem_read;
+struct lazymem_write;
 
-/* Bytes of a read that its implementation may use as it likes from the call
- * of `read` until the completion, so that no read needs an allocation. */
+/* Bytes of a read, and of a write, that its implementation may use as it likes
+ * from the call of `read` or `write` until the completion, so that none needs
+ * an allocation. */
 #define LAZYMEM_READ_SCRATCH 128
+#define LAZYMEM_WRITE_SCRATCH 128
 
 /* Called once when a read is over; error is 0 or a negative errno value. There
  * is no byte count: a read that did not deliver every byte has failed. */
@@ -61,6 +65,35 @@ struct lazymem_read {
 		uint64_t align;
 		void *pointer;
 		unsigned char bytes[LAZYMEM_READ_SCRATCH];
+	} scratch; /* the implementation's own */
+};
+
+/* Called once when a write or a flush is over; error is 0 or a negative errno
+ * value. There is no byte count: a write that did not take every byte has
+ * failed, and any part of it may have been written. */
+typedef void (*lazymem_write_completion)(struct lazymem_write *write, int error);
+
+/* One write in flight, or one flush, for which offset, length and buffer do not
+ * count. The caller fills the first block and keeps the struct and the buffer,
+ * unchanged, until `complete` has been called; the rest belongs to the dispatch
+ * and to the implementation. Since 0.1. */
+struct lazymem_write {
+	uint64_t offset;                   /* bytes, in the backing object */
+	size_t length;                     /* bytes, above zero */
+	const void *buffer;                /* `length` bytes */
+	lazymem_write_completion complete; /* called exactly once */
+	void *context;                     /* the caller's own */
+	void *queue;                       /* as that of a read */
+
+	struct lazymem_backing *backing;           /* set by the dispatch */
+	struct lazymem_write *next;                /* of the dispatch: flushes that are not over */
+	uint64_t number, wait_for, known_failures; /* of the dispatch, for a flush */
+	int error;                                 /* of the dispatch, for a flush */
+	unsigned char state;                       /* of the dispatch */
+	union {
+		uint64_t align;
+		void *pointer;
+		unsigned char bytes[LAZYMEM_WRITE_SCRATCH];
 	} scratch; /* the implementation's own */
 };
 
@@ -107,14 +140,32 @@ struct lazymem_backing_operations {
 	 * must not wait for it. NULL: nothing to gain. Any thread. */
 	void (*readahead)(void *object, uint64_t offset, uint64_t length);
 
-	/* The last reference is gone and no read is in flight. NULL: nothing to
+	/* Start one write and see to it that lazymem_write_complete is called for
+	 * it exactly once, under the rules of `read`. Lies wholly inside the object.
+	 * Once it is over, reads give the new bytes, and an extent does not call
+	 * them zero. NULL: the object is read-only. */
+	void (*write)(void *object, struct lazymem_write *write);
+
+	/* Start one flush, likewise: when it completes with 0, every write that was
+	 * over, and every discard that had returned, before it was started is
+	 * durable. NULL: they are as soon as they are over. Only with `write`. */
+	void (*flush)(void *object, struct lazymem_write *flush);
+
+	/* Turn these bytes, which lie wholly inside the object, into zeros, and into
+	 * a hole where they can be one, before it returns. After a failure each of
+	 * them is zero or as it was. NULL: unsupported. Only with `write`. Any
+	 * thread; may block. */
+	int (*discard)(void *object, uint64_t offset, uint64_t length);
+
+	/* The last reference is gone and nothing is in flight. NULL: nothing to
 	 * do. Any thread. */
 	void (*close)(void *object);
 };
 
 /* Make a backing object of an implementation. `length` in bytes; `name` is
  * for messages (a path, for a file; NULL: "unnamed") and is copied. On failure
- * `close` is not called. -EINVAL for an incomplete table or a length of zero,
+ * `close` is not called. -EINVAL for an incomplete table (no `read`; `flush` or
+ * `discard` without `write`) or a length of zero,
  * -E2BIG for an unknown part of it that is not zero, -ENOMEM. Any thread.
  * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_backing_create(const struct lazymem_backing_operations *operations,
@@ -151,6 +202,58 @@ LAZYMEM_PUBLIC bool lazymem_backing_takes_parts(const struct lazymem_backing *ba
 LAZYMEM_PUBLIC int lazymem_backing_read(struct lazymem_backing *backing, uint64_t offset,
 					void *buffer, size_t length);
 
+/* ---- writing --------------------------------------------------------------
+ *
+ * Only objects that were made writable are. For every call below, a write, flush
+ * or discard of one that is not is refused with -EROFS, and the message names
+ * it. What is written or discarded lies wholly inside the object.
+ *
+ * Two writes of the same bytes at once, or a write and a discard or a read of
+ * them, have no order: the bytes are then those of either.
+ */
+
+/* Can it be written? Any thread. Since 0.1. */
+LAZYMEM_PUBLIC bool lazymem_backing_is_writable(const struct lazymem_backing *backing);
+
+/* Start a write. It completes exactly once, as a read does: with 0 when later
+ * reads give the new bytes, which are durable only after a flush. It completes
+ * with -EROFS, with -EINVAL when it is empty or wraps, with -ERANGE when it does
+ * not lie wholly inside the object, or with the object's error: any part of it
+ * may have been written then. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_backing_submit_write(struct lazymem_backing *backing,
+						 struct lazymem_write *write);
+
+/* Start a flush. When it completes with 0, every write that was over, and every
+ * discard that had returned, before it was submitted is durable, unless a flush
+ * had failed between the two. After one that failed, with -EROFS or the
+ * object's error, none that came after the last good flush can be counted on:
+ * the storage may have dropped it. Write it again before the next flush. Of
+ * flushes that are in flight together, all fail when one does, so one may wait
+ * for the others: do not block for it on a thread that has to complete another.
+ * Any thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_backing_submit_flush(struct lazymem_backing *backing,
+						 struct lazymem_write *flush);
+
+/* How many flushes of the object have failed so far. Who shares it with others
+ * asks before the first write and after the flush: if another's flush failed in
+ * between, the writes may be lost although the own flush has succeeded. Any
+ * thread. Since 0.1. */
+LAZYMEM_PUBLIC uint64_t lazymem_backing_failed_flushes(const struct lazymem_backing *backing);
+
+/* Write, or flush, and wait. Errors as above. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_backing_write(struct lazymem_backing *backing, uint64_t offset,
+					 const void *buffer, size_t length);
+LAZYMEM_PUBLIC int lazymem_backing_flush(struct lazymem_backing *backing);
+
+/* Turn `length` bytes from `offset` on into zeros, and into a hole where the
+ * object can; durable after a flush. -EOPNOTSUPP when the object cannot (write
+ * zeros then), -EROFS, -EINVAL and -ERANGE as for a write, or the object's own
+ * error: each byte is then zero or as it was. May block. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_backing_discard(struct lazymem_backing *backing, uint64_t offset,
+					   uint64_t length);
+
+/* ---- what the bytes are --------------------------------------------------- */
+
 /* The extent at `offset`, at most `length` bytes of it; past the end of the
  * object everything is zero. -EINVAL when length is zero or offset + length
  * wraps, -EPROTO when the implementation's answer is not within what was
@@ -175,6 +278,9 @@ LAZYMEM_PUBLIC void lazymem_backing_readahead(struct lazymem_backing *backing, u
  * positive error are bugs of the implementation, and abort the process. Any
  * thread. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_read_complete(struct lazymem_read *read, int error);
+
+/* The same for a write, when every byte is taken, and for a flush. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_write_complete(struct lazymem_write *write, int error);
 
 #ifdef __cplusplus
 }
