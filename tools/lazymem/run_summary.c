@@ -42,15 +42,18 @@ static uint64_t common_page_size(const struct run_settings *settings)
 static void put_faults(struct text *text, const struct run_board *board)
 {
 	const struct lazymem_statistics *statistics = &board->statistics;
+	const double p50 = (double)lazymem_statistics_quantile(statistics, 0.5);
+	const double p99 = (double)lazymem_statistics_quantile(statistics, 0.99);
+	char first[64] = "";
 
-	if (statistics->faults == 0) {
+	if (board->first_ns >= board->start_ns)
+		snprintf(first, sizeof(first), "; first after %s",
+			 format_ns((double)(board->first_ns - board->start_ns)).text);
+	if (statistics->faults == 0)
 		put_line(text, "0 faults");
-		return;
-	}
-	put_line(text, "%" PRIu64 " faults, p50 %s, p99 %s; first after %s", statistics->faults,
-		 format_ns((double)lazymem_statistics_quantile(statistics, 0.5)).text,
-		 format_ns((double)lazymem_statistics_quantile(statistics, 0.99)).text,
-		 format_ns((double)(board->first_ns - board->start_ns)).text);
+	else
+		put_line(text, "%" PRIu64 " faults, p50 %s, p99 %s%s", statistics->faults,
+			 format_ns(p50).text, format_ns(p99).text, first);
 }
 
 static void put_bytes(struct text *text, const struct run_board *board,
