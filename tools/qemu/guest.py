@@ -94,9 +94,13 @@ class Guest:
             self.print_last_words()
         self.errors.close()
 
-    def print_last_words(self):
+    def said(self):
+        """What QEMU, and what ran it, wrote to standard error."""
         self.errors.seek(0)
-        print("".join(self.errors.readlines()[-8:]), "\n".join(self.console_lines[-8:]), sep="\n")
+        return self.errors.read()
+
+    def print_last_words(self):
+        print(*self.said().splitlines()[-8:], *self.console_lines[-8:], sep="\n")
 
     # ---- what comes ---------------------------------------------------------
 
@@ -156,6 +160,9 @@ class Guest:
     def wait_for_beat(self):
         """Seconds since the start."""
         self.wait_for_line(BEAT)
+        return self.seconds()
+
+    def seconds(self):
         return time.monotonic() - self.begun
 
     def command(self, line):
