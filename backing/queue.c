@@ -46,6 +46,7 @@ enum operation_kind {
 	OPERATION_READ = 1,
 	OPERATION_POLL = 2,
 	OPERATION_WAKE = 3,
+	OPERATION_WRITE = 4, /* and what makes it durable */
 };
 
 /* Room for completions that come while nobody collects them, before the
@@ -55,6 +56,7 @@ enum { COMPLETIONS_PER_ENTRY = 4 };
 struct lm_queue {
 	struct io_uring ring;
 	unsigned reads;               /* in flight */
+	unsigned writes;              /* in flight, and what makes them durable */
 	struct lm_operation *refused; /* first in, first out */
 	struct lm_operation **refused_end;
 	struct lm_operation wake;
@@ -128,6 +130,32 @@ void lm_queue_read(struct lm_queue *queue, struct lm_operation *operation, int f
 	if (sqe == NULL)
 		return;
 	io_uring_prep_read(sqe, fd, buffer, (unsigned)length, offset);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void lm_queue_write(struct lm_queue *queue, struct lm_operation *operation, int fd,
+		    const void *buffer, size_t length, uint64_t offset)
+{
+	struct io_uring_sqe *sqe;
+
+	assert(length > 0 && length <= INT32_MAX);
+	queue->writes++;
+	sqe = start(queue, operation, OPERATION_WRITE, fd);
+	if (sqe == NULL)
+		return;
+	io_uring_prep_write(sqe, fd, buffer, (unsigned)length, offset);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void lm_queue_datasync(struct lm_queue *queue, struct lm_operation *operation, int fd)
+{
+	struct io_uring_sqe *sqe;
+
+	queue->writes++;
+	sqe = start(queue, operation, OPERATION_WRITE, fd);
+	if (sqe == NULL)
+		return;
+	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
 	io_uring_sqe_set_data(sqe, operation);
 }
 
@@ -212,6 +240,10 @@ static int complete(struct lm_queue *queue, struct lm_operation *operation, int 
 	switch ((enum operation_kind)operation->kind) {
 	case OPERATION_READ:
 		queue->reads--;
+		operation->complete(operation, result, false);
+		return 1;
+	case OPERATION_WRITE:
+		queue->writes--;
 		operation->complete(operation, result, false);
 		return 1;
 	case OPERATION_POLL:
@@ -416,7 +448,7 @@ void lm_queue_destroy(struct lm_queue *queue)
 {
 	if (queue == NULL)
 		return;
-	assert(queue->reads == 0);
+	assert(queue->reads == 0 && queue->writes == 0);
 	/* the kernel may write to wake_value until its read is over */
 	queue->is_closing = true;
 	lm_queue_cancel(queue, &queue->wake);

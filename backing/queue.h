@@ -46,6 +46,13 @@ void lm_queue_destroy(struct lm_queue *queue);
 void lm_queue_read(struct lm_queue *queue, struct lm_operation *operation, int fd, void *buffer,
 		   size_t length, uint64_t offset);
 
+/* Write length (1 to INT32_MAX) bytes at offset of fd; may be short. */
+void lm_queue_write(struct lm_queue *queue, struct lm_operation *operation, int fd,
+		    const void *buffer, size_t length, uint64_t offset);
+
+/* fdatasync(2) of fd. It waits for no operation that is in flight. */
+void lm_queue_datasync(struct lm_queue *queue, struct lm_operation *operation, int fd);
+
 /* Multishot poll for input on fd, re-armed by the queue when the kernel drops
  * it. Tells of changes, not of levels: drain fd at each completion. */
 void lm_queue_poll(struct lm_queue *queue, struct lm_operation *operation, int fd);
