@@ -19,6 +19,13 @@ LAZYMEM_PUBLIC int lazymem_bytes_create(const void *bytes, size_t length,
 					void (*release)(void *context), void *context,
 					struct lazymem_backing **ret_backing);
 
+/* The same, to be written: writes and discards change the bytes at once, and
+ * there is nothing to flush. In the meantime the caller only reads them. Any
+ * thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_bytes_create_writable(void *bytes, size_t length,
+						 void (*release)(void *context), void *context,
+						 struct lazymem_backing **ret_backing);
+
 #ifdef __cplusplus
 }
 #endif

@@ -81,9 +81,46 @@ static void nothing_is_refused_and_not_released(void **state)
 
 	(void)state;
 	assert_int_equal(lazymem_bytes_create(NULL, 1, count, &released, &backing), -EINVAL);
+	assert_int_equal(lazymem_bytes_create_writable(NULL, 1, count, &released, &backing),
+			 -EINVAL);
 	assert_int_equal(lazymem_bytes_create("x", 0, count, &released, &backing), -EINVAL);
 	assert_null(backing);
 	assert_int_equal(released, 0);
+}
+
+static void the_usual_object_is_read_only(void **state)
+{
+	struct lazymem_backing *backing;
+	char bytes[2] = "x";
+
+	(void)state;
+	assert_int_equal(lazymem_bytes_create(bytes, 1, NULL, NULL, &backing), 0);
+	assert_false(lazymem_backing_is_writable(backing));
+	assert_int_equal(lazymem_backing_write(backing, 0, "y", 1), -EROFS);
+	assert_int_equal(bytes[0], 'x');
+	lazymem_backing_unref(backing);
+}
+
+static void a_writable_one_changes_the_bytes(void **state)
+{
+	struct lazymem_backing *backing;
+	char bytes[] = "0123456789", buffer[4];
+	unsigned released = 0;
+
+	(void)state;
+	assert_int_equal(lazymem_bytes_create_writable(bytes, 10, count, &released, &backing), 0);
+	assert_int_equal(lazymem_backing_write(backing, 3, "abc", 3), 0);
+	assert_string_equal(bytes, "012abc6789");
+	assert_int_equal(lazymem_backing_read(backing, 2, buffer, 4), 0);
+	assert_memory_equal(buffer, "2abc", 4);
+	assert_int_equal(lazymem_backing_flush(backing), 0);
+	assert_int_equal(lazymem_backing_discard(backing, 4, 4), 0);
+	assert_memory_equal(bytes,
+			    "012a\0\0\0\0"
+			    "89",
+			    10);
+	lazymem_backing_unref(backing);
+	assert_int_equal(released, 1);
 }
 
 int main(void)
@@ -94,6 +131,8 @@ int main(void)
 		cmocka_unit_test(nothing_tells_which_bytes_they_are),
 		cmocka_unit_test(the_last_reference_releases_the_bytes),
 		cmocka_unit_test(nothing_is_refused_and_not_released),
+		cmocka_unit_test(the_usual_object_is_read_only),
+		cmocka_unit_test(a_writable_one_changes_the_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
