@@ -138,15 +138,15 @@ int lazymem_dirty_remove(struct lazymem_dirty *dirty, struct lazymem_guest_range
 	return set_range(dirty, range, false);
 }
 
-static bool same_shape(const struct lazymem_dirty *a, const struct lazymem_dirty *b)
+bool lm_dirty_fits(const struct lazymem_dirty *dirty, const struct lazymem_memory *memory)
 {
-	if (a->memory->count != b->memory->count)
+	if (dirty->memory->count != memory->count)
 		return false;
-	for (size_t i = 0; i < a->memory->count; i++) {
-		const struct lazymem_region *x = a->memory->regions[i], *y = b->memory->regions[i];
+	for (size_t i = 0; i < memory->count; i++) {
+		const struct lazymem_region *x = dirty->memory->regions[i], *y = memory->regions[i];
 
 		if (x->base.value != y->base.value || x->length != y->length ||
-		    a->regions[i].page_shift != b->regions[i].page_shift)
+		    x->mapping->page_size != y->mapping->page_size)
 			return false;
 	}
 	return true;
@@ -154,7 +154,7 @@ static bool same_shape(const struct lazymem_dirty *a, const struct lazymem_dirty
 
 int lazymem_dirty_merge(struct lazymem_dirty *dirty, const struct lazymem_dirty *other)
 {
-	if (!same_shape(dirty, other))
+	if (!lm_dirty_fits(dirty, other->memory))
 		return lm_error(-EINVAL, "the dirty sets are of guest memory of different regions");
 	for (size_t i = 0; i < dirty->memory->count; i++)
 		for (size_t word = 0; word < dirty->regions[i].word_count; word++)

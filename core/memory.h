@@ -23,6 +23,10 @@ bool lm_memory_is_valid(const struct lazymem_memory *memory);
  * regions? (core/identity.c) */
 bool lm_memory_has_image(const struct lazymem_memory *memory, const struct lazymem_identity *image);
 
+/* Was the dirty set made for guest memory of these regions? (core/dirty.c) */
+struct lazymem_dirty;
+bool lm_dirty_fits(const struct lazymem_dirty *dirty, const struct lazymem_memory *memory);
+
 /* A part of a guest range that lies in one region. */
 struct lm_piece {
 	struct lazymem_region *region;

@@ -18,6 +18,7 @@
 #include "uffd/command.h"
 #include "uffd/handler.h"
 #include "uffd/settle.h"
+#include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KNOWN_FLAGS (LAZYMEM_ATTACH_RECORD | LAZYMEM_ATTACH_USERFAULTFD)
+#define KNOWN_FLAGS (LAZYMEM_ATTACH_RECORD | LAZYMEM_ATTACH_USERFAULTFD | LAZYMEM_ATTACH_TRACK)
 
 static int check_options(const struct lazymem_attach_options *options)
 {
@@ -34,6 +35,9 @@ static int check_options(const struct lazymem_attach_options *options)
 	if ((options->flags & ~KNOWN_FLAGS) != 0)
 		return lm_error(-EINVAL, "unknown attach flags 0x%x",
 				options->flags & ~KNOWN_FLAGS);
+	if ((unsigned)options->tracking_most > LAZYMEM_TRACKING_KERNEL)
+		return lm_error(-EINVAL, "tracking_most %d is no way to track",
+				(int)options->tracking_most);
 	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0)
 		return 0;
 	flags = fcntl(options->userfaultfd, F_GETFL);
@@ -123,7 +127,7 @@ static int register_regions(struct lazymem_attachment *attachment)
 	for (size_t i = 0; i < attachment->region_count; i++) {
 		struct lm_lazy_region *region = &attachment->regions[i];
 		int error = lm_userfaultfd_register(attachment->fd, region->host, region->length,
-						    region->alias != NULL, &region->can);
+						    lm_lazy_region_modes(region), &region->can);
 
 		if (error != 0)
 			return error;
@@ -172,10 +176,28 @@ static void run_adopt(struct lm_worker *worker, struct lm_command *command)
 static int open_userfaultfd(struct lazymem_attachment *attachment,
 			    const struct lazymem_attach_options *options)
 {
-	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0)
+	const bool tracks = (options->flags & LAZYMEM_ATTACH_TRACK) != 0;
+
+	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) != 0) {
+		attachment->fd = options->userfaultfd;
+		attachment->tracking = tracks ? LAZYMEM_TRACKING_POPULATED : LAZYMEM_TRACKING_NONE;
+		return 0;
+	}
+	if (!tracks)
 		return lm_userfaultfd_open(&attachment->fd);
-	attachment->fd = options->userfaultfd;
-	return 0;
+	return lm_userfaultfd_open_tracking(options->tracking_most != LAZYMEM_TRACKING_NONE
+						    ? options->tracking_most
+						    : LAZYMEM_TRACKING_KERNEL,
+					    &attachment->fd, &attachment->tracking);
+}
+
+static int create_marks(struct lazymem_attachment *attachment)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
+		error = lm_tracking_create(&attachment->regions[i]);
+	return error;
 }
 
 /* Everything but telling the worker. */
@@ -188,6 +210,8 @@ static int build(struct lazymem_attachment *attachment,
 
 	if (error == 0 && (options->flags & LAZYMEM_ATTACH_RECORD) != 0)
 		error = lm_recorder_create(&attachment->recorder, lm_attachment_pages(attachment));
+	if (error == 0 && (options->flags & LAZYMEM_ATTACH_TRACK) != 0)
+		error = create_marks(attachment);
 	if (error == 0)
 		error = open_userfaultfd(attachment, options);
 	if (error == 0)

@@ -35,7 +35,8 @@ struct lazymem_attachment {
 	struct lazymem_memory *memory;
 	struct lm_lazy_region *regions; /* in order of their host addresses */
 	size_t region_count;
-	int fd; /* the userfaultfd, or -1 */
+	int fd;                         /* the userfaultfd, or -1 */
+	enum lazymem_tracking tracking; /* in force; does not change */
 	pthread_rwlock_t lock;
 	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);
 	void *context;

@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/mapping_operations.h"
 #include "uffd/command.h"
+#include "uffd/tracking.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -36,6 +37,8 @@ void lm_attachment_mark_discarded(struct lazymem_attachment *attachment,
 		enum lm_page_state state = lm_page_map_get(&region->map, page + i);
 
 		poisoned += state == LM_PAGE_POISONED;
+		if (state != LM_PAGE_DISCARDED)
+			lm_tracking_mark(region, page + i);
 		/* A discard of ours comes here twice: marked, then by its own event. */
 		changed += state != LM_PAGE_DISCARDED;
 		if (ret_before != NULL)

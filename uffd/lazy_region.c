@@ -17,6 +17,8 @@
 #include "core/error.h"
 #include "core/mapping_operations.h"
 #include "uffd/pagemap.h"
+#include "uffd/tracking.h"
+#include "uffd/userfaultfd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -161,6 +163,7 @@ void lm_lazy_region_destroy(struct lm_lazy_region *lazy)
 		munmap(lazy->alias, lazy->length);
 	free(lazy->present_in_block);
 	free(lazy->views);
+	lm_tracking_destroy(lazy);
 	lm_page_map_destroy(&lazy->map);
 	lazy->present_in_block = NULL;
 	lazy->views = NULL;
@@ -198,6 +201,12 @@ void lm_lazy_region_unprotect(struct lm_lazy_region *lazy, size_t page, size_t c
 			 lm_mapping_protection(lazy->mapping));
 }
 
+unsigned lm_lazy_region_modes(const struct lm_lazy_region *lazy)
+{
+	return (lazy->alias != NULL ? LM_FOR_MINOR : 0) |
+	       (lm_tracking_protects(lazy) ? LM_FOR_WRITE : 0);
+}
+
 /* The block that holds `page`; false outside of all whole blocks. */
 static bool block_of(const struct lm_lazy_region *lazy, size_t page, size_t *ret_block)
 {
@@ -215,6 +224,8 @@ void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size
 	size_t block, full = LM_BLOCK >> lazy->page_shift;
 
 	if (lazy->blocks == 0 || !lm_mapping_wants_hugepages(lazy->mapping))
+		return;
+	if (lm_tracking_protects(lazy)) /* the kernel collapses no protected pages */
 		return;
 	for (size_t i = page; i < page + count; i++) {
 		if (!block_of(lazy, i, &block) || lazy->present_in_block[block] >= full)

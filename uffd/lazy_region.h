@@ -59,6 +59,9 @@ struct lm_lazy_region {
 	_Atomic size_t view_count;
 	size_t view_capacity;
 
+	_Atomic uint64_t
+		*written; /* a mark for each page, where writes are tracked: see tracking.c */
+
 	/* How many pages of each 2 MiB block of host memory are real pages (which
 	 * ZEROPAGE of private memory does not give), from when huge pages are
 	 * advised on. Changed under the attachment's lock: counted by the worker
@@ -111,6 +114,9 @@ void lm_lazy_region_count_present(struct lm_lazy_region *lazy, size_t page, size
 
 /* Pages from `page` on went away, so the blocks they are in stay incomplete. */
 void lm_lazy_region_break_blocks(struct lm_lazy_region *lazy, size_t page, size_t count);
+
+/* How its memory is registered: LM_FOR_*. */
+unsigned lm_lazy_region_modes(const struct lm_lazy_region *lazy);
 
 /* The first page of a block, and how many pages a block has. */
 static inline size_t lm_lazy_region_block_page(const struct lm_lazy_region *lazy, size_t block)

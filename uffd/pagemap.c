@@ -35,7 +35,21 @@ struct scan_argument {
 };
 
 #define SCAN _IOWR('f', 16, struct scan_argument)
+#define IS_WRITTEN (UINT64_C(1) << 1)
 #define IS_PRESENT (UINT64_C(1) << 3)
+#define IS_SWAPPED (UINT64_C(1) << 4)
+#define IS_ZERO_PAGE (UINT64_C(1) << 5)
+#define PROTECT_FOUND (UINT64_C(1) << 0)
+#define ONLY_PROTECTED_MAPPINGS (UINT64_C(1) << 1)
+
+#define RUNS 512
+
+static int open_pagemap(void)
+{
+	const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
 
 int lm_pagemap_has_pages(const void *host, size_t length)
 {
@@ -50,14 +64,56 @@ int lm_pagemap_has_pages(const void *host, size_t length)
 		.all_of = IS_PRESENT,
 		.returned = IS_PRESENT,
 	};
-	const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	const int fd = open_pagemap();
 	int answer;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	answer = ioctl(fd, SCAN, &argument);
 	if (answer < 0)
 		answer = -errno;
 	close(fd);
 	return answer > 0 ? 1 : answer;
+}
+
+bool lm_pagemap_can_collect(void)
+{
+	static const char anything;
+	const uintptr_t page = (uintptr_t)&anything & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+
+	return lm_pagemap_has_pages((const void *)page, (size_t)sysconf(_SC_PAGESIZE)) >= 0;
+}
+
+int lm_pagemap_collect(char *host, size_t length, bool shared,
+		       void (*found)(void *context, const char *host, size_t length, bool mapped),
+		       void *context)
+{
+	struct page_region runs[RUNS];
+	struct scan_argument argument = {
+		.size = sizeof(argument),
+		.flags = PROTECT_FOUND | ONLY_PROTECTED_MAPPINGS,
+		.start = (uintptr_t)host,
+		.end = (uintptr_t)host + length,
+		.regions = (uintptr_t)runs,
+		.region_count = RUNS,
+		.inverted = shared ? 0 : IS_ZERO_PAGE,
+		.all_of = IS_WRITTEN | (shared ? 0 : IS_ZERO_PAGE),
+		.any_of = shared ? 0 : IS_PRESENT | IS_SWAPPED,
+		.returned = IS_PRESENT | IS_SWAPPED,
+	};
+	const int fd = open_pagemap();
+	int count = fd;
+
+	while (count >= 0 && argument.start < argument.end) {
+		count = ioctl(fd, SCAN, &argument);
+		if (count < 0)
+			count = -errno;
+		for (int i = 0; i < count; i++)
+			found(context, (const char *)runs[i].start, runs[i].end - runs[i].start,
+			      runs[i].categories != 0);
+		argument.start = argument.walk_end;
+	}
+	if (fd >= 0)
+		close(fd);
+	return count < 0 ? count : 0;
 }

@@ -13,4 +13,16 @@
  * where the kernel cannot tell (PAGEMAP_SCAN, Linux 6.7). */
 int lm_pagemap_has_pages(const void *host, size_t length);
 
+/* Can the kernel tell and protect written pages in one step? */
+bool lm_pagemap_can_collect(void);
+
+/* Call `found` for each run of pages of [host, host + length), registered for
+ * asynchronous write-protection, that were written since they were last protected, and
+ * protect them: `mapped` says whether they are mapped or swapped. Of shared
+ * memory those that are not are told as well; of private memory neither they
+ * nor zero pages. 0 or a negative errno value. */
+int lm_pagemap_collect(char *host, size_t length, bool shared,
+		       void (*found)(void *context, const char *host, size_t length, bool mapped),
+		       void *context);
+
 #endif

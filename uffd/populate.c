@@ -31,6 +31,7 @@
 #include "uffd/populate.h"
 
 #include "core/checked.h"
+#include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
 #include "uffd/view.h"
 #include "uffd/worker_state.h"
@@ -41,6 +42,8 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#define ZERO_BYTES (64u * 1024) /* zeros at hand, where they have to be copied */
 
 /* How one run of pages in one state was settled. */
 enum settled { BY_COPY, BY_ZERO, BY_CONTINUE, BY_POISON, BY_WAKE };
@@ -88,6 +91,11 @@ static struct step wake_one(struct lm_slot *slot, size_t page)
 	return (struct step){.pages = 1, .by = BY_WAKE};
 }
 
+static unsigned protection(const struct lm_lazy_region *region)
+{
+	return lm_tracking_protects(region) ? LM_PROTECT : 0;
+}
+
 static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t count)
 {
 	struct lm_lazy_region *region = slot->region;
@@ -97,7 +105,7 @@ static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t co
 		char *host = lm_view_place(region, page, &count);
 
 		verb = lm_userfaultfd_continue(slot->attachment->fd, host,
-					       count << region->page_shift);
+					       count << region->page_shift, protection(region));
 	}
 	if (verb.error == -EEXIST && verb.done == 0)
 		return wake_one(slot, page);
@@ -127,7 +135,7 @@ static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count
 	char *host = lm_view_place(region, page, &count);
 	struct lm_verb verb =
 		lm_userfaultfd_copy(slot->attachment->fd, host, bytes, count << region->page_shift,
-				    !lm_slot_is_quiet(slot));
+				    (lm_slot_is_quiet(slot) ? 0 : LM_WAKE) | protection(region));
 
 	if (verb.error != -EEXIST || verb.done > 0)
 		return step_of(region, verb, BY_COPY);
@@ -159,6 +167,22 @@ static struct step allocate_zero(struct lm_slot *slot, size_t page)
 	return error != 0 ? (struct step){.error = error} : continue_or_wake(slot, page, 1);
 }
 
+/* ZEROPAGE cannot protect, and only for private memory can the kernel tell a
+ * zero page from one that was written. */
+static struct lm_verb zero(const struct lm_lazy_region *region, size_t page, size_t count)
+{
+	static const char zeros[ZERO_BYTES];
+	const int fd = region->attachment->fd;
+	char *host = lm_view_place(region, page, &count);
+	const size_t length = count << region->page_shift;
+
+	if (!lm_tracking_protects(region) ||
+	    (region->alias == NULL && region->attachment->tracking == LAZYMEM_TRACKING_KERNEL))
+		return lm_userfaultfd_zero(fd, host, length);
+	return lm_userfaultfd_copy(fd, host, zeros, (size_t)lm_min(length, sizeof(zeros)),
+				   LM_WAKE | LM_PROTECT);
+}
+
 static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count)
 {
 	struct lm_lazy_region *region = slot->region;
@@ -168,9 +192,7 @@ static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count
 	if (!(region->can & LM_CAN_ZERO)) {
 		step = allocate_zero(slot, page);
 	} else {
-		char *host = lm_view_place(region, page, &count);
-
-		verb = lm_userfaultfd_zero(slot->attachment->fd, host, count << region->page_shift);
+		verb = zero(region, page, count);
 		if (verb.error != -EEXIST || verb.done > 0)
 			return step_of(region, verb, BY_ZERO);
 		step = continue_or_wake(slot, page, 1);
@@ -240,6 +262,17 @@ static struct step or_poison(struct lm_slot *slot, size_t page, struct step step
 	return slot->attachment->aborting ? wake_one(slot, page) : install_poison(slot, page, 1);
 }
 
+/* Somebody writes to a page that is protected, for the first time since it was
+ * collected. */
+static struct step allow_write(struct lm_slot *slot, size_t page)
+{
+	const int error = lm_tracking_allow(slot->region, page);
+
+	if (error != 0)
+		return (struct step){.error = error};
+	return wake_one(slot, page);
+}
+
 static struct step install_in_state(struct lm_slot *slot, enum lm_page_state state, size_t page,
 				    size_t count)
 {
@@ -251,6 +284,8 @@ static struct step install_in_state(struct lm_slot *slot, enum lm_page_state sta
 			break;
 		return or_poison(slot, page, install_zeros(slot, page, 1));
 	case LM_PAGE_PRESENT:
+		if (slot->write)
+			return allow_write(slot, page);
 		return or_poison(slot, page,
 				 slot->region->alias != NULL ? continue_or_zero(slot, page)
 							     : install_zeros(slot, page, 1));
@@ -354,8 +389,8 @@ static enum lm_populated look_for_guests_page(struct lm_slot *slot)
 {
 	size_t count = 1;
 	char *host = lm_view_place(slot->region, slot->first, &count);
-	struct lm_verb verb =
-		lm_userfaultfd_continue(slot->attachment->fd, host, slot->region->page_size);
+	struct lm_verb verb = lm_userfaultfd_continue(
+		slot->attachment->fd, host, slot->region->page_size, protection(slot->region));
 
 	if (verb.error == -EAGAIN)
 		return LM_LATER;

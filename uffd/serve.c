@@ -95,6 +95,7 @@ static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *fa
 		fault->region = find(attachment, messages[i].start, fault);
 		if (fault->region == NULL)
 			continue;
+		fault->write = messages[i].write;
 		/* Far apart faults miss the cache here; it will be wanted in a moment. */
 		__builtin_prefetch(&fault->region->map.pages[fault->page], 1);
 		count++;
@@ -172,7 +173,7 @@ static void queue_batch(struct lm_worker *worker, struct lm_fault *faults, size_
 		worker->last_message = now;
 	for (size_t i = 0; i < count; i = next) {
 		for (next = i + 1; next < count && !is_before(&faults[i], &faults[next]); next++)
-			continue;
+			faults[i].write |= faults[next].write;
 		faults[i].since = now;
 		faults[i].twins = (unsigned)(next - i - 1);
 		lm_count(&faults[i].attachment->statistics, LM_FAULTS, next - i);
@@ -337,6 +338,7 @@ static bool serve_head(struct lm_worker *worker)
 		return false;
 	slot->since = fault.since;
 	slot->own = fault.own;
+	slot->write = fault.write;
 	if (state == LM_PAGE_MISSING) {
 		if (!claim(slot, &fault,
 			   neighbours(worker, lm_slot_capacity(worker, fault.region)))) {

@@ -120,7 +120,7 @@ struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachmen
 	slot->demand = budget == LM_BUDGET_DEMAND;
 	slot->installed = slot->demanded = slot->filled = 0;
 	slot->content = LM_CONTENT_BYTES;
-	slot->is_read = slot->healing = slot->own = false;
+	slot->is_read = slot->healing = slot->own = slot->write = false;
 	slot->error = 0;
 	slot->attempts = slot->postponed = slot->joined = 0;
 	mark_used(slot, true);

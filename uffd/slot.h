@@ -73,6 +73,7 @@ struct lm_slot {
 	enum lm_content content;
 	bool is_read;       /* the buffer holds the bytes */
 	bool healing;       /* the page was poisoned when it was claimed */
+	bool write;         /* for a write to a protected page */
 	bool own;           /* for a fault in the region's own mapping, not in a view */
 	int error;          /* of the read, or of the populate */
 	unsigned attempts;  /* failures so far */

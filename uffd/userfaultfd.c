@@ -14,6 +14,7 @@
 #include "uffd/userfaultfd.h"
 
 #include "core/error.h"
+#include "uffd/pagemap.h"
 #include "uffd/uapi.h"
 
 #include <errno.h>
@@ -27,6 +28,10 @@
 	((uint64_t)UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_MISSING_HUGETLBFS |                    \
 	 UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_HUGETLBFS | UFFD_FEATURE_MINOR_SHMEM |    \
 	 UFFD_FEATURE_POISON)
+
+/* What telling written pages by faults takes, and by the kernel alone. */
+#define WRITE_FEATURES ((uint64_t)UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+#define ASYNC_FEATURES (WRITE_FEATURES | UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_WP_ASYNC)
 
 static int open_device(void)
 {
@@ -108,24 +113,57 @@ int lm_userfaultfd_check(void)
 	return probe(&offered);
 }
 
-int lm_userfaultfd_open(int *ret_fd)
+static int open_with(uint64_t features, int *ret_fd)
 {
-	uint64_t offered = 0, granted = 0;
-	int fd, error;
+	uint64_t granted = 0;
+	int fd = open_either(), error;
 
-	error = probe(&offered);
-	if (error != 0)
-		return error;
-	fd = open_either();
 	if (fd < 0)
 		return fd;
-	error = negotiate(fd, offered & WANTED_FEATURES, &granted);
+	error = negotiate(fd, features, &granted);
 	if (error != 0) {
 		close(fd);
 		return error;
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int lm_userfaultfd_open(int *ret_fd)
+{
+	uint64_t offered = 0;
+	int error = probe(&offered);
+
+	return error != 0 ? error : open_with(offered & WANTED_FEATURES, ret_fd);
+}
+
+static bool has_all(uint64_t offered, uint64_t features)
+{
+	return (offered & features) == features;
+}
+
+int lm_userfaultfd_open_tracking(enum lazymem_tracking most, int *ret_fd,
+				 enum lazymem_tracking *ret_tracking)
+{
+	enum lazymem_tracking tracking = LAZYMEM_TRACKING_POPULATED;
+	uint64_t offered = 0, features;
+	int error = probe(&offered);
+
+	if (error != 0)
+		return error;
+	features = offered & WANTED_FEATURES;
+	if (most == LAZYMEM_TRACKING_KERNEL && has_all(offered, ASYNC_FEATURES) &&
+	    lm_pagemap_can_collect()) {
+		features |= ASYNC_FEATURES;
+		tracking = LAZYMEM_TRACKING_KERNEL;
+	} else if (most != LAZYMEM_TRACKING_POPULATED && has_all(offered, WRITE_FEATURES)) {
+		features |= WRITE_FEATURES;
+		tracking = LAZYMEM_TRACKING_FAULTS;
+	}
+	error = open_with(features, ret_fd);
+	if (error == 0)
+		*ret_tracking = tracking;
+	return error;
 }
 
 static unsigned capabilities(uint64_t ioctls)
@@ -156,16 +194,16 @@ static int register_mode(int fd, void *host, size_t length, uint64_t mode, unsig
 	return 0;
 }
 
-int lm_userfaultfd_register(int fd, void *host, size_t length, bool minor, unsigned *ret_can)
+int lm_userfaultfd_register(int fd, void *host, size_t length, unsigned modes, unsigned *ret_can)
 {
+	const uint64_t mode =
+		UFFDIO_REGISTER_MODE_MISSING | (modes & LM_FOR_WRITE ? UFFDIO_REGISTER_MODE_WP : 0);
 	int error = -EINVAL;
 
-	if (minor)
-		error = register_mode(fd, host, length,
-				      UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR,
-				      ret_can);
+	if (modes & LM_FOR_MINOR)
+		error = register_mode(fd, host, length, mode | UFFDIO_REGISTER_MODE_MINOR, ret_can);
 	if (error == -EINVAL)
-		error = register_mode(fd, host, length, UFFDIO_REGISTER_MODE_MISSING, ret_can);
+		error = register_mode(fd, host, length, mode, ret_can);
 	if (error != 0)
 		return lm_error_errno(error, "userfaultfd cannot register %p+0x%zx", host, length);
 	return 0;
@@ -188,13 +226,15 @@ static struct lm_verb verb_result(int answer, int errno_value, int64_t output, s
 	};
 }
 
-struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length, bool wake)
+struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length,
+				   unsigned how)
 {
 	struct uffdio_copy argument = {
 		.dst = (uintptr_t)host,
 		.src = (uintptr_t)source,
 		.len = length,
-		.mode = wake ? 0 : UFFDIO_COPY_MODE_DONTWAKE,
+		.mode = (how & LM_WAKE ? 0 : UFFDIO_COPY_MODE_DONTWAKE) |
+			(how & LM_PROTECT ? UFFDIO_COPY_MODE_WP : 0),
 	};
 	int answer = ioctl(fd, UFFDIO_COPY, &argument);
 
@@ -209,9 +249,12 @@ struct lm_verb lm_userfaultfd_zero(int fd, void *host, size_t length)
 	return verb_result(answer, errno, argument.zeropage, length);
 }
 
-struct lm_verb lm_userfaultfd_continue(int fd, void *host, size_t length)
+struct lm_verb lm_userfaultfd_continue(int fd, void *host, size_t length, unsigned how)
 {
-	struct uffdio_continue argument = {.range = {.start = (uintptr_t)host, .len = length}};
+	struct uffdio_continue argument = {
+		.range = {.start = (uintptr_t)host, .len = length},
+		.mode = how & LM_PROTECT ? UFFDIO_CONTINUE_MODE_WP : 0,
+	};
 	int answer = ioctl(fd, UFFDIO_CONTINUE, &argument);
 
 	return verb_result(answer, errno, argument.mapped, length);
@@ -223,6 +266,16 @@ struct lm_verb lm_userfaultfd_poison(int fd, void *host, size_t length)
 	int answer = ioctl(fd, UFFDIO_POISON, &argument);
 
 	return verb_result(answer, errno, argument.updated, length);
+}
+
+int lm_userfaultfd_protect(int fd, void *host, size_t length, bool protect)
+{
+	struct uffdio_writeprotect argument = {
+		.range = {.start = (uintptr_t)host, .len = length},
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return ioctl(fd, UFFDIO_WRITEPROTECT, &argument) != 0 ? -errno : 0;
 }
 
 int lm_userfaultfd_wake(int fd, void *host, size_t length)
@@ -240,6 +293,7 @@ static struct lm_message decode(const struct uffd_msg *message)
 			.kind = LM_MESSAGE_FAULT,
 			.start = message->arg.pagefault.address,
 			.minor = (message->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_MINOR) != 0,
+			.write = (message->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0,
 		};
 	case UFFD_EVENT_REMOVE:
 		return (struct lm_message){

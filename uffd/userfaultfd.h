@@ -7,6 +7,7 @@
 #ifndef LM_USERFAULTFD_H
 #define LM_USERFAULTFD_H
 
+#include <lazymem/handler.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ struct lm_message {
 	uint64_t start;  /* host address of the fault or of the range */
 	uint64_t length; /* bytes of the range; 0 for a fault */
 	bool minor;      /* the page is in the page cache, and not mapped */
+	bool write;      /* the page is there and write-protected, and was written to */
 };
 
 #define LM_MESSAGE_BATCH 64
@@ -54,18 +56,35 @@ int lm_userfaultfd_check(void);
  * library uses. Errors as above, and -EMFILE. */
 int lm_userfaultfd_open(int *ret_fd);
 
-/* Register [host, host + length) for missing, and if `minor` for minor faults
- * where the kernel can; *ret_can is LM_CAN_*. */
-int lm_userfaultfd_register(int fd, void *host, size_t length, bool minor, unsigned *ret_can);
+/* The same, able to tell written pages: in the best way that the kernel has, at
+ * most `most`, which is KERNEL or FAULTS; *ret_tracking is POPULATED where it
+ * has none. */
+int lm_userfaultfd_open_tracking(enum lazymem_tracking most, int *ret_fd,
+				 enum lazymem_tracking *ret_tracking);
+
+/* How to register [host, host + length): always for missing pages. */
+#define LM_FOR_MINOR (1u << 0) /* and minor faults, where the kernel can */
+#define LM_FOR_WRITE (1u << 1) /* and writes to protected pages */
+
+/* *ret_can is LM_CAN_*. */
+int lm_userfaultfd_register(int fd, void *host, size_t length, unsigned modes, unsigned *ret_can);
 int lm_userfaultfd_unregister(int fd, void *host, size_t length);
 
-/* With `wake`, whoever waits for a page of the range goes on; without, somebody
- * has to lm_userfaultfd_wake them. */
+/* How pages are installed. */
+#define LM_WAKE                                                                                    \
+	(1u << 0)            /* whoever waits for a page of the range goes on; else somebody
+			      * has to lm_userfaultfd_wake them */
+#define LM_PROTECT (1u << 1) /* write-protected */
+
 struct lm_verb lm_userfaultfd_copy(int fd, void *host, const void *source, size_t length,
-				   bool wake);
+				   unsigned how);
 struct lm_verb lm_userfaultfd_zero(int fd, void *host, size_t length);
-struct lm_verb lm_userfaultfd_continue(int fd, void *host, size_t length);
+/* Always wakes. */
+struct lm_verb lm_userfaultfd_continue(int fd, void *host, size_t length, unsigned how);
 struct lm_verb lm_userfaultfd_poison(int fd, void *host, size_t length);
+/* Write-protect pages, or no more, which wakes who waits to write. 0 or a
+ * negative errno value; -EAGAIN: the layout is changing. */
+int lm_userfaultfd_protect(int fd, void *host, size_t length, bool protect);
 int lm_userfaultfd_wake(int fd, void *host, size_t length);
 
 /* Up to LM_MESSAGE_BATCH messages. Returns how many; 0 when there are none

@@ -151,12 +151,14 @@ static int make_room(struct lm_lazy_region *region)
 static int register_view(const struct lm_lazy_region *region, const struct lazymem_view *view)
 {
 	const int fd = region->attachment->fd;
-	unsigned can = 0;
+	unsigned modes = lm_lazy_region_modes(region), can = 0;
 	int error;
 
 	if (madvise(view->host, view->length, MADV_DONTFORK) != 0)
 		return misfit(view, -EINVAL, "it is not mapped");
-	error = lm_userfaultfd_register(fd, view->host, view->length, true, &can);
+	if (view->flags & LAZYMEM_VIEW_PRIVATE) /* what is written there is of no region */
+		modes &= ~LM_FOR_WRITE;
+	error = lm_userfaultfd_register(fd, view->host, view->length, modes, &can);
 	if (error == 0 && (can & LM_CAN_CONTINUE) == 0) {
 		lm_userfaultfd_unregister(fd, view->host, view->length);
 		error = misfit(view, -EOPNOTSUPP, "the kernel has no minor faults there");

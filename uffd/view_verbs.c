@@ -15,7 +15,7 @@
 #include "uffd/view.h"
 
 #include "core/checked.h"
-#include "uffd/attachment.h"
+#include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
 
 #include <errno.h>
@@ -55,13 +55,13 @@ char *lm_view_place(const struct lm_lazy_region *region, size_t page, size_t *co
 }
 
 /* CONTINUE what is not mapped yet; over what is, page by page, as the verb stops there. */
-static void map_part(const struct lm_lazy_region *region, char *host, size_t count)
+static void map_part(const struct lm_lazy_region *region, char *host, size_t count, unsigned how)
 {
 	const int fd = region->attachment->fd;
 
 	while (count > 0) {
 		struct lm_verb verb =
-			lm_userfaultfd_continue(fd, host, count << region->page_shift);
+			lm_userfaultfd_continue(fd, host, count << region->page_shift, how);
 		size_t done = (size_t)(verb.done >> region->page_shift);
 
 		if (done == 0) {
@@ -80,7 +80,7 @@ static void follow_own(const struct lm_lazy_region *region, size_t page, size_t 
 	char *host = lm_lazy_region_host(region, page);
 
 	if (own)
-		map_part(region, host, count);
+		map_part(region, host, count, lm_tracking_protects(region) ? LM_PROTECT : 0);
 	else
 		(void)lm_userfaultfd_wake(region->attachment->fd, host,
 					  count << region->page_shift);
@@ -97,10 +97,12 @@ void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t cou
 	if (place != lm_lazy_region_host(region, page))
 		follow_own(region, page, count, own);
 	for (size_t i = 0; i < region->view_count; i++) {
-		const size_t pages = part_in(region, &region->views[i], page, count, &host);
+		const struct lm_view *view = &region->views[i];
+		const size_t pages = part_in(region, view, page, count, &host);
+		const bool protects = !view->is_private && lm_tracking_protects(region);
 
 		if (pages > 0 && host != place)
-			map_part(region, host, pages);
+			map_part(region, host, pages, protects ? LM_PROTECT : 0);
 	}
 }
 

@@ -19,6 +19,7 @@ struct lm_fault {
 	struct lazymem_attachment *attachment;
 	struct lm_lazy_region *region;
 	size_t page;
+	bool write;     /* to a protected page */
 	bool own;       /* in the region's own mapping, not in a view */
 	unsigned twins; /* messages of the same batch for the same page */
 	uint64_t since; /* when it was read, ns */

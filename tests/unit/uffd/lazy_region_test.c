@@ -275,6 +275,7 @@ static void object_without_an_answer_is_read(void **state)
 
 static uint16_t present[3];
 static struct lazymem_mapping advised;
+static struct lazymem_attachment tracking;
 
 /* Three blocks, the first of which begins at page 10. */
 static int set_up_blocks(void **state)
@@ -287,10 +288,21 @@ static int set_up_blocks(void **state)
 	memset(&advised, 0, sizeof(advised));
 	advised.wants_hugepages = true;
 	plain.mapping = &advised;
+	plain.attachment = &tracking;
+	tracking.tracking = LAZYMEM_TRACKING_NONE;
 	plain.present_in_block = present;
 	plain.blocks = 3;
 	plain.first_block_page = 10;
 	return 0;
+}
+
+/* The kernel collapses no block of them, and takes it out of the page table for trying. */
+static void protected_pages_are_not_counted(void **state)
+{
+	(void)state;
+	tracking.tracking = LAZYMEM_TRACKING_KERNEL;
+	lm_lazy_region_count_present(&plain, 10, 512);
+	assert_int_equal(present[0], 0);
 }
 
 static size_t complete(void)
@@ -423,6 +435,7 @@ int main(void)
 		BLOCK_TEST(block_begins_where_it_should),
 		BLOCK_TEST(pages_are_counted_in_their_block),
 		BLOCK_TEST(pages_outside_of_blocks_are_not_counted),
+		BLOCK_TEST(protected_pages_are_not_counted),
 		BLOCK_TEST(full_block_is_complete),
 		BLOCK_TEST(discard_breaks_a_block),
 		BLOCK_TEST(broken_block_is_never_complete),

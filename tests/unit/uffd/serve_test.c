@@ -177,13 +177,16 @@ static void slow_page_holds_up_no_other(void **state)
 	assert_int_equal(state_of(9), LM_PAGE_PRESENT);
 }
 
-static void address_of_nobody_is_left_alone(void **state)
+/* It was that of a view, which is about to be unmapped. */
+static void address_of_nobody_is_woken_and_that_is_all(void **state)
 {
 	(void)state;
 	send_fault(host_of(0) - 1, 0);
 	serve();
 	assert_int_equal(stage.source.reads, 0);
-	assert_int_equal(kernel.call_count, 0);
+	assert_int_equal(kernel.call_count, 1);
+	assert_int_equal(call_of(WAKE, 0)->start, host_of(0) - PAGE);
+	assert_int_equal(call_of(WAKE, 0)->length, PAGE);
 	assert_int_equal(stage.worker.backlog_count, 0);
 }
 
@@ -802,7 +805,7 @@ int main(void)
 		ON_PRIVATE(twins_are_two_faults),
 		ON_PRIVATE(fault_for_a_page_under_way_joins_it),
 		ON_PRIVATE(slow_page_holds_up_no_other),
-		ON_PRIVATE(address_of_nobody_is_left_alone),
+		ON_PRIVATE(address_of_nobody_is_woken_and_that_is_all),
 		ON_PRIVATE(all_messages_are_read_at_once),
 		ON_PRIVATE(failing_read_of_messages_is_harmless),
 		ON_PRIVATE(fault_for_a_page_that_is_there_reads_nothing),

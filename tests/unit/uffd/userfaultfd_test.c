@@ -134,11 +134,11 @@ static struct lm_verb call_verb(enum verb verb)
 {
 	switch (verb) {
 	case COPY:
-		return lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH, true);
+		return lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH, LM_WAKE);
 	case ZERO:
 		return lm_userfaultfd_zero(UFFD, HOST, LENGTH);
 	case CONTINUE:
-		return lm_userfaultfd_continue(UFFD, HOST, LENGTH);
+		return lm_userfaultfd_continue(UFFD, HOST, LENGTH, 0);
 	default:
 		return lm_userfaultfd_poison(UFFD, HOST, LENGTH);
 	}
@@ -184,7 +184,7 @@ static void poison_tells_every_answer_apart(void **state)
 static void copy_passes_its_range_on(void **state)
 {
 	(void)state;
-	lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH, true);
+	lm_userfaultfd_copy(UFFD, HOST, SOURCE, LENGTH, LM_WAKE);
 	assert_int_equal(call_of(COPY, 0)->start, (uintptr_t)HOST);
 	assert_int_equal(call_of(COPY, 0)->source, (uintptr_t)SOURCE);
 	assert_int_equal(call_of(COPY, 0)->length, LENGTH);
@@ -232,7 +232,7 @@ static void register_asks_for_missing_faults(void **state)
 	unsigned can;
 
 	(void)state;
-	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, false, &can), 0);
+	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, 0, &can), 0);
 	assert_int_equal(call_of(REGISTER, 0)->mode, UFFDIO_REGISTER_MODE_MISSING);
 	assert_int_equal(call_of(REGISTER, 0)->start, (uintptr_t)HOST);
 	assert_int_equal(call_of(REGISTER, 0)->length, LENGTH);
@@ -243,7 +243,7 @@ static void register_asks_for_minor_faults_as_well(void **state)
 	unsigned can;
 
 	(void)state;
-	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, true, &can), 0);
+	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, LM_FOR_MINOR, &can), 0);
 	assert_int_equal(count_of(REGISTER), 1);
 	assert_int_equal(call_of(REGISTER, 0)->mode,
 			 UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR);
@@ -255,7 +255,7 @@ static void register_goes_without_minor_faults_where_there_are_none(void **state
 
 	(void)state;
 	answer(REGISTER, EINVAL, UNTOUCHED);
-	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, true, &can), 0);
+	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, LM_FOR_MINOR, &can), 0);
 	assert_int_equal(call_of(REGISTER, 1)->mode, UFFDIO_REGISTER_MODE_MISSING);
 }
 
@@ -265,7 +265,7 @@ static void register_does_not_insist_after_another_error(void **state)
 
 	(void)state;
 	answer(REGISTER, EBUSY, UNTOUCHED);
-	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, true, &can), -EBUSY);
+	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, LM_FOR_MINOR, &can), -EBUSY);
 	assert_int_equal(count_of(REGISTER), 1);
 	assert_int_equal(can, 77);
 }
@@ -276,7 +276,7 @@ static void register_names_the_range_that_it_cannot_have(void **state)
 
 	(void)state;
 	kernel.always[REGISTER] = EINVAL;
-	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, true, &can), -EINVAL);
+	assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, LM_FOR_MINOR, &can), -EINVAL);
 	assert_says("0x7f0000000000+0x4000");
 	assert_says("Invalid argument");
 }
@@ -298,7 +298,7 @@ static void register_tells_what_the_range_can_be_asked(void **state)
 		unsigned can = 77;
 
 		kernel.ioctls = UINT64_C(1) << pairs[i].bit;
-		assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, false, &can), 0);
+		assert_int_equal(lm_userfaultfd_register(UFFD, HOST, LENGTH, 0, &can), 0);
 		assert_int_equal(can, pairs[i].can);
 	}
 }

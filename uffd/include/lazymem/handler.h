@@ -16,6 +16,7 @@
 
 #include <lazymem/backing.h>
 #include <lazymem/common.h>
+#include <lazymem/dirty.h>
 #include <lazymem/memory.h>
 #include <lazymem/trace.h>
 
@@ -87,6 +88,18 @@ enum lazymem_verdict {
 /* Flags of struct lazymem_attach_options. */
 #define LAZYMEM_ATTACH_RECORD (1u << 0)      /* record a trace: see lazymem_attachment_trace */
 #define LAZYMEM_ATTACH_USERFAULTFD (1u << 1) /* use the open userfaultfd in `userfaultfd` */
+#define LAZYMEM_ATTACH_TRACK                                                                       \
+	(1u << 2) /* tell which pages were written: see
+					      * lazymem_attachment_collect */
+
+/* How an attachment tells which pages were written, from the worst way to the
+ * best. */
+enum lazymem_tracking {
+	LAZYMEM_TRACKING_NONE = 0,      /* not at all */
+	LAZYMEM_TRACKING_POPULATED = 1, /* every page that was populated counts, always */
+	LAZYMEM_TRACKING_FAULTS = 2,    /* the first write to a page is a fault, which is served */
+	LAZYMEM_TRACKING_KERNEL = 3,    /* the kernel notes it: Linux 6.7 */
+};
 
 /* How guest memory is attached. NULL in place of a pointer to it, and zero in
  * any field, mean the default. Since 0.1. */
@@ -98,6 +111,9 @@ struct lazymem_attach_options {
 			  * there. Nothing else may be registered with it, nor may a duplicate
 			  * be kept: faults elsewhere find nobody. When attaching fails, the
 			  * memory may be left registered. */
+
+	enum lazymem_tracking tracking_most; /* with LAZYMEM_ATTACH_TRACK: no better way than
+					      * this; NONE: the best that the kernel has */
 
 	/* Called on a worker, which serves nothing meanwhile, after each failure;
 	 * must not touch lazily filled memory. Calls that wait for a worker (attach,
@@ -171,6 +187,25 @@ LAZYMEM_PUBLIC void lazymem_attachment_abort(struct lazymem_attachment *attachme
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_trace(struct lazymem_attachment *attachment,
 					    struct lazymem_trace **ret_trace);
+
+/* ---- written pages ------------------------------------------------------- */
+
+/* How the attachment tells them. With LAZYMEM_ATTACH_USERFAULTFD it is never
+ * better than POPULATED, since nobody knows what that descriptor can do. Any
+ * thread. Since 0.1. */
+LAZYMEM_PUBLIC enum lazymem_tracking
+lazymem_attachment_tracking(const struct lazymem_attachment *attachment);
+
+/* Add to `dirty`, a set for the attached guest memory, every page that was
+ * written or discarded since it was populated or last collected, and forget it:
+ * a page is told once, unless it is written again. A write that runs at the
+ * same time is either told now (and then in memory when this returns) or by
+ * the next call; none is lost. A page that was only populated is not told,
+ * except where tracking is POPULATED. -EINVAL without LAZYMEM_ATTACH_TRACK, or for
+ * a set for other regions; -ENOMEM; or what the kernel answered, and then what
+ * was found so far is in the set and nothing is forgotten. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_attachment_collect(struct lazymem_attachment *attachment,
+					      struct lazymem_dirty *dirty);
 
 /* ---- views --------------------------------------------------------------- */
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tracking.h - which pages of a region were written.
+ */
+#ifndef LM_TRACKING_H
+#define LM_TRACKING_H
+
+#include "uffd/attachment.h"
+
+/* Room for the marks of a region. -ENOMEM. Destroy tolerates none. */
+int lm_tracking_create(struct lm_lazy_region *region);
+void lm_tracking_destroy(struct lm_lazy_region *region);
+
+/* Are pages of the region installed write-protected? */
+static inline bool lm_tracking_protects(const struct lm_lazy_region *region)
+{
+	return region->attachment->tracking >= LAZYMEM_TRACKING_FAULTS;
+}
+
+/* The page was written or discarded: the next collect tells it. Any thread. */
+void lm_tracking_mark(struct lm_lazy_region *region, size_t page);
+
+/* A write to a protected page that is there: mark it, and let it be written. 0,
+ * or a negative errno value of UFFDIO_WRITEPROTECT. The shared lock is held. */
+int lm_tracking_allow(struct lm_lazy_region *region, size_t page);
+
+#endif
