@@ -29,12 +29,13 @@ full_copy() {
 	"$run_program" make "$1" "$length" "$seed" || fail "no copy"
 }
 
-# plainly CASE: without us. Output, status and the file afterwards are kept.
+# plainly CASE: without us. Output (whose lines may come in any order), status and the file afterwards are kept.
 plainly() {
 	full_copy "$memory"
 	plain_status=0
 	timeout 30 "$run_program" "$1" "$memory" "$length" "$seed" </dev/null \
-		>"$work/plain_output" 2>"$work/errors" || plain_status=$?
+		>"$work/output" 2>"$work/errors" || plain_status=$?
+	sort "$work/output" >"$work/plain_output"
 	[ ! -s "$work/errors" ] || fail "$1 does not hold without us"
 	mv "$memory" "$shared_memory/plain"
 }
@@ -58,10 +59,7 @@ lazily() {
 	[ "$status" -eq "$plain_status" ] ||
 		fail "$name $*: status $status, not $plain_status"
 	[ ! -s "$work/errors" ] || fail "$name $*: not silent"
-	cmp "$work/plain_output" "$work/output" >&2 || {
-		diff "$work/plain_output" "$work/output" >&2 || true
-		fail "$name $*: other output"
-	}
+	sort "$work/output" | diff "$work/plain_output" - >&2 || fail "$name $*: other output"
 }
 
 # same_file CASE: the file afterwards, if it has been completed.
@@ -77,6 +75,16 @@ both() {
 	lazily "$name" "$work/image" "$@"
 	lazily "$name" "$work/image" --complete "$@"
 	same_file "$name"
+}
+
+# holds CASE [OPTION...]: as `both`, but where the file ends up depends on who
+# comes first.
+holds() {
+	local name=$1
+	shift
+	plainly "$name"
+	lazily "$name" "$work/image" "$@"
+	lazily "$name" "$work/image" --complete "$@"
 }
 
 # keeps_image FUNCTION: whatever it does, the image stays as it is.

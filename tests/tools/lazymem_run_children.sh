@@ -20,6 +20,13 @@ make_image image
 keeps_image every_child
 keeps_image every_child --prefetch all
 
+# A child has none of the memory, and may not map it for itself.
+plainly fork-and-map
+runs image -- "$run_program" fork-and-map "$memory" "$length" "$seed"
+[ "$status" -eq 0 ] || fail "fork-and-map: status $status"
+grep -q "^lazymem run: $memory is served in process" errors || fail "the child is not told"
+[ "$(wc -l <errors)" -eq 1 ] || fail "more than one message"
+
 # What was preloaded before is so for children, too.
 preload=$(ldd "$run_program" | awk '/libc\.so/ { print $3 }')
 [ -n "$preload" ] || skip "no library to preload beside ours; all else ran"

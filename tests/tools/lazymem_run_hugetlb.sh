@@ -7,8 +7,6 @@ set -euo pipefail
 . "$(dirname "$0")/lazymem_lib.sh"
 # shellcheck source=tests/tools/lazymem_run_cases.sh
 . "$(dirname "$0")/lazymem_run_cases.sh"
-cd "$work"
-
 pages=8
 [ "$(id -u)" -eq 0 ] || skip "not root: no hugetlbfs is mounted"
 [ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages)" -ge $((pages * 4)) ] ||
@@ -20,17 +18,20 @@ if [ "${LAZYMEM_MOUNTED:-}" != yes ]; then
 fi
 mount -t hugetlbfs -o pagesize=2M none "$shared_memory" || skip "no hugetlbfs"
 trap 'umount "$shared_memory"; rm -rf "$work" "$shared_memory"' EXIT
+cd "$work"
+
 size=$((pages * 2097152))
 length=$((size - 1000))
 
 every_huge_view() {
 	local name
 	for name in shared private read-only reservation fixed-over populate part protection \
-		unmap shrink move dontneed remove punch-edges allocate truncate several hammer \
+		unmap shrink move dontneed remove punch-edges allocate truncate several \
 		system-calls fork-exec fork-alone error-numbers; do
 		both $name
 	done
 	both shared --prefetch all
+	holds hammer
 }
 
 make_image image

@@ -12,10 +12,12 @@ cd "$work"
 
 every_thread() {
 	local name
-	for name in several hammer system-calls other-memory; do
+	for name in several system-calls other-memory; do
 		both $name
 		both $name --prefetch all
 	done
+	holds hammer
+	holds hammer --prefetch all
 }
 
 make_image image

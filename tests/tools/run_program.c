@@ -54,6 +54,7 @@ static const struct {
 	{"image-gone", image_gone},
 	{"fork-exec", fork_exec},
 	{"fork-alone", fork_alone},
+	{"fork-and-map", fork_and_map},
 	{"fork-while-mapping", fork_while_mapping},
 	{"spawn", spawn},
 	{"signals-untouched", signals_untouched},

@@ -115,7 +115,7 @@ run_case spanning_advice, do_fork;
 run_case several_views, hammer, system_calls, two_files, hold, refused, image_gone;
 
 /* run_program_children.c */
-run_case fork_exec, fork_alone, fork_while_mapping, spawn;
+run_case fork_exec, fork_alone, fork_and_map, fork_while_mapping, spawn;
 int examined_child(int argc, char **argv);
 
 /* run_program_signals.c */

@@ -29,7 +29,8 @@ static bool same_text(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* What a child has inherited is told, to be compared with other runs. */
+/* What a child has inherited is told, to be compared with other runs. Several
+ * children tell it at once, a line at a time. */
 static void print_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -203,12 +204,27 @@ void fork_alone(struct target *t)
 			expect_nothing_false(t, private + offset, offset);
 		}
 		live();
-		map_in_child(t);
 		have_grandchild();
 		exit(7);
 	}
 	expect(t, private, 0, t->size, IMAGE);
 	expect_status(child, 7);
+	expect(t, at, 0, t->size, IMAGE);
+}
+
+/* A child that maps the file for itself. */
+void fork_and_map(struct target *t)
+{
+	char *at = map_whole(t);
+	pid_t child;
+
+	expect(t, at, 0, t->size / 4, IMAGE);
+	child = fork();
+	if (child == 0) {
+		map_in_child(t);
+		_exit(8);
+	}
+	expect_status(child, 8);
 	expect(t, at, 0, t->size, IMAGE);
 }
 
@@ -235,7 +251,7 @@ static void *map_and_unmap(void *context)
 
 void fork_while_mapping(struct target *t)
 {
-	struct family family = {.target = t};
+	struct family family = {.target = t, .at = map_whole(t)};
 	pthread_t threads[2];
 
 	for (size_t i = 0; i < COUNT(threads); i++)

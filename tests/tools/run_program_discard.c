@@ -117,8 +117,8 @@ void punch_edges(struct target *t)
 	const size_t ends[][2] = {
 		{100, 200},                               /* in one page */
 		{page + 4000, 2 * page + 8},              /* parts of two */
-		{3 * page + 1, 6 * page - 1},             /* and whole ones between */
-		{t->size / 2 + 10, t->size / 2 + page},   /* to the end of a page */
+		{3 * page + 1, 5 * page - 1},             /* and a whole one between */
+		{5 * page + 10, 6 * page},                /* to the end of a page */
 		{t->size - 2 * page, t->size - page + 3}, /* from the start of one */
 	};
 	char *at = map_whole(t);
