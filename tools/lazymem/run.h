@@ -9,8 +9,6 @@
 
 #include "run/settings.h"
 
-#include <sys/types.h>
-
 #define RUN_MEMORIES_MOST 64
 
 /* One --memory PATH=IMAGE[,DIFF...]. */

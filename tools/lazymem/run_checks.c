@@ -10,7 +10,6 @@
 #include "traces.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <lazymem/common.h>
 #include <stdio.h>
 #include <stdlib.h>
