@@ -63,7 +63,7 @@ __attribute__((constructor)) static void find_next(void)
  * is not its. */
 static bool may_name_views(const void *host, size_t length)
 {
-	return run_views_may_be_in(host, length) && !run_is_locked_here();
+	return !run_is_locked_here() && run_views_are_in(host, length);
 }
 
 /* ---- mappings ---------------------------------------------------------------- */

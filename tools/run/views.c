@@ -3,19 +3,25 @@
  * The views, in no order: programs have few. The attachment has a list of its
  * own; the two are changed together, under the lock.
  *
- * No view overlaps another. Every view lies in [low, high), which only grows,
- * so that calls about other memory need no lock: a thread that names memory of its
- * own cannot race with one that maps a view there.
+ * No view overlaps another. The list is changed by who holds the lock of lock.h, and
+ * under `table`, which is held for nothing else and never over an allocation: an
+ * allocator that gives memory back while it holds a lock of its own asks here whether
+ * that is a view, and we may be waiting for that very lock. Every view lies in
+ * [low, high), which only grows, so that most calls about other memory need no lock at
+ * all: a thread that names memory of its own cannot race with one that maps a view there.
  */
 #include "views.h"
 #include "complain.h"
 #include "serve.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;
 static struct run_view *views;
 static size_t view_count, view_room;
 static _Atomic uintptr_t low = UINTPTR_MAX, high;
@@ -23,14 +29,6 @@ static _Atomic uintptr_t low = UINTPTR_MAX, high;
 static uintptr_t end_of(const struct run_view *view)
 {
 	return view->start + view->length;
-}
-
-bool run_views_may_be_in(const void *host, size_t length)
-{
-	const uintptr_t start = (uintptr_t)host;
-
-	return run_is_serving() && start < atomic_load(&high) &&
-	       (start >= atomic_load(&low) || length > atomic_load(&low) - start);
 }
 
 /* The part of a view in [start, end); length 0: none. */
@@ -61,21 +59,57 @@ bool run_views_next(uintptr_t start, uintptr_t end, struct run_view *ret_view)
 	return found;
 }
 
+/* Signals wait, as their handlers may come here too. */
+static bool is_in_table(uintptr_t start, uintptr_t end)
+{
+	struct run_view view;
+	sigset_t all, before;
+	bool found;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&table);
+	found = run_views_next(start, end, &view);
+	pthread_mutex_unlock(&table);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return found;
+}
+
+bool run_views_are_in(const void *host, size_t length)
+{
+	const uintptr_t start = (uintptr_t)host;
+	const uintptr_t end = length < UINTPTR_MAX - start ? start + length : UINTPTR_MAX;
+	const int saved = errno;
+	bool found;
+
+	if (!run_is_serving() || start >= atomic_load(&high) || end <= atomic_load(&low))
+		return false;
+	found = is_in_table(start, end);
+	errno = saved;
+	return found;
+}
+
 /* ---- add */
 
 static int make_room(void)
 {
 	const size_t room = view_room == 0 ? 16 : view_room * 2;
-	struct run_view *grown;
+	struct run_view *grown, *before;
 
 	if (view_count < view_room)
 		return 0;
-	grown = reallocarray(views, room, sizeof(*views));
+	grown = calloc(room, sizeof(*views));
 	if (grown == NULL) {
 		complain("no memory for %zu views", room);
 		return ENOMEM;
 	}
+	if (view_count > 0)
+		memcpy(grown, views, view_count * sizeof(*views));
+	before = views;
+	pthread_mutex_lock(&table);
 	views = grown;
+	pthread_mutex_unlock(&table);
+	free(before);
 	view_room = room;
 	return 0;
 }
@@ -106,8 +140,10 @@ int run_views_add(const struct run_view *view)
 		complain("%s", lazymem_error_message());
 		return -error;
 	}
-	widen(view);
+	pthread_mutex_lock(&table);
 	views[view_count++] = *view;
+	pthread_mutex_unlock(&table);
+	widen(view);
 	return 0;
 }
 
@@ -137,9 +173,8 @@ static int collect(uintptr_t start, uintptr_t end, struct run_views *ret_taken)
 /* Cut [start, end) out of every view; there is room for one more. */
 static void cut_out(uintptr_t start, uintptr_t end)
 {
-	const size_t count = view_count;
-
-	for (size_t i = count; i-- > 0;) {
+	pthread_mutex_lock(&table);
+	for (size_t i = view_count; i-- > 0;) {
 		const struct run_view view = views[i];
 		const struct run_view head = cut_to(&view, view.start, start);
 		const struct run_view tail = cut_to(&view, end, end_of(&view));
@@ -155,6 +190,7 @@ static void cut_out(uintptr_t start, uintptr_t end)
 		else if (head.length == 0)
 			views[i] = views[--view_count];
 	}
+	pthread_mutex_unlock(&table);
 }
 
 /* Huge pages are not cut: the kernel refuses that, too. */

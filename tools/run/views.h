@@ -25,8 +25,8 @@ struct run_views {
 	size_t count;
 };
 
-/* Can a view be there? True may be wrong, false is not. Without the lock. */
-bool run_views_may_be_in(const void *host, size_t length);
+/* Is a view there? Without the lock. errno is kept. */
+bool run_views_are_in(const void *host, size_t length);
 
 /* The first view in [start, end), cut to it. */
 bool run_views_next(uintptr_t start, uintptr_t end, struct run_view *ret_view);
