@@ -81,6 +81,7 @@ parse() {
 	check_range --times "$times" 1 1000
 	check_range --memory "$memory" 256 3072
 	check_range --in-use "$in_use" 16 $((memory / 2))
+	[ -z "$json" ] || [ -d "$(dirname "$json")" ] || die "$json: there is no directory $(dirname "$json")"
 	[ -d "$directory" ] || die "there is no directory $directory"
 	[ -z "$lazymem" ] || [ -x "$lazymem" ] || die "$lazymem cannot be run"
 	[ "$accelerator" != kvm ] || [ -w /dev/kvm ] || die "--kvm: /dev/kvm is not writable"
@@ -91,8 +92,8 @@ parse_value() {
 	--times) times=$2 ;;
 	--memory) memory=$2 ;;
 	--in-use) in_use=$2 ;;
-	--json) json=$(realpath "$2") ;;
-	--lazymem) lazymem=$(realpath "$2") ;;
+	--json) json=$2 ;;
+	--lazymem) lazymem=$2 ;;
 	--directory) directory=$2 ;;
 	esac
 }
@@ -134,7 +135,8 @@ install_packages "${packages[@]}"
 command -v python3 >/dev/null || install_packages python3
 trap clean_up EXIT
 work=$(mktemp -d "$directory/qemu-guest.XXXXXX")
-[ -z "$json" ] || : >"$json"
+[ -z "$json" ] || { : >"$json" && json=$(realpath "$json"); }
+[ -z "$lazymem" ] || lazymem=$(realpath "$lazymem")
 build_lazymem
 build_guest "$work"
 build_page_at_a_time "$work"

@@ -22,7 +22,8 @@ END
 }
 
 packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev
-	libjansson-dev libcmocka-dev mandoc clang-format shellcheck gnuplot-nox jq strace)
+	libjansson-dev libcmocka-dev mandoc clang-format shellcheck gnuplot-nox jq strace
+	qemu-system-x86 busybox-static cpio)
 build_dir=$root_dir/build
 compiler=cc
 sanitize=
