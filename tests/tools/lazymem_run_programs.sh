@@ -51,10 +51,12 @@ runs image -- sh -c '
 [ "$(wc -l <errors)" -ge 1 ] || fail "the second process is not told"
 grep -qF "$memory" errors || fail "the file is not named"
 
-# One after the other, though, where nothing is there that the first one made.
+# Nor when the first one has ended: what it left is neither the image nor empty.
 # shellcheck disable=SC2016
-runs image -- sh -c '"$0" refused "$@"; exit 4' "$run_program" "$memory" "$length" "$seed"
-[ "$status" -eq 4 ] || fail "status $status, not 4"
+runs image -- sh -c '"$0" shared "$@" && "$0" refused "$@"' \
+	"$run_program" "$memory" "$length" "$seed"
+[ "$status" -eq 0 ] || fail "a second process after the first: status $status"
+refuses 1 "$memory" run --memory "$memory=image" -- true
 
 # Two files, of different lengths and kinds.
 second=$shared_memory/second

@@ -27,4 +27,5 @@ for seed in 1 2 3; do
 	make_image image
 	keeps_image both random
 	keeps_image both random --prefetch all
+	keeps_image both random-threads
 done

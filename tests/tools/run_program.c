@@ -66,6 +66,7 @@ static const struct {
 	{"error-numbers", error_numbers},
 	{"other-memory", other_memory},
 	{"random", random_calls},
+	{"random-threads", random_threads},
 };
 
 static int run_named(const char *name, struct target *target)

@@ -126,7 +126,7 @@ run_case waits_for_signal;
 run_case error_numbers, other_memory;
 
 /* run_program_random.c */
-run_case random_calls;
+run_case random_calls, random_threads;
 
 /* The second file of the command line, or NULL. */
 extern struct target *second_target;

@@ -4,16 +4,19 @@
  * page must hold.
  *
  * All mappings lie in a room of slots, a page each. A slot shows a page of the
- * file, or nothing; a private one may have a content of its own.
+ * file, or nothing; a private one may have a content of its own. Several threads
+ * each have a room and a share of the file's pages.
  */
 #include "run_program.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define STEPS 4000u
+#define THREADS 3u
 #define ROOM 3u    /* slots for a page of the file */
 #define LONGEST 48 /* pages of one call */
 #define NOTHING SIZE_MAX
@@ -27,10 +30,12 @@ struct slot {
 
 struct model {
 	const struct target *target;
+	size_t first; /* page of the file */
 	size_t pages;
+	bool alone; /* the length of the file is not somebody else's too */
 	size_t slot_count;
 	struct slot *slots;
-	unsigned *contents; /* of the file's pages */
+	unsigned *contents; /* of the pages */
 	char *room;
 	uint64_t random;
 };
@@ -49,6 +54,12 @@ static struct range draw_range(struct model *m, size_t limit)
 	if (range.count > limit - range.first)
 		range.count = limit - range.first;
 	return range;
+}
+
+/* In the file. */
+static off_t offset_of(const struct model *m, size_t page)
+{
+	return (off_t)((m->first + page) * m->target->page);
 }
 
 static char *address(const struct model *m, size_t slot)
@@ -83,8 +94,7 @@ static void map_slots(struct model *m)
 
 	if (range.count > m->pages - page)
 		range.count = m->pages - page;
-	CHECK(mmap(at, bytes(m, range), BOTH, flags, m->target->fd,
-		   (off_t)(page * m->target->page)) == at);
+	CHECK(mmap(at, bytes(m, range), BOTH, flags, m->target->fd, offset_of(m, page)) == at);
 	/* A private mapping is populated with copies. */
 	for (size_t i = 0; i < range.count; i++)
 		m->slots[range.first + i] =
@@ -180,7 +190,7 @@ static void punch_pages(struct model *m)
 	const struct range range = draw_range(m, m->pages);
 
 	CHECK(fallocate(m->target->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			(off_t)(range.first * m->target->page), (off_t)bytes(m, range)) == 0);
+			offset_of(m, range.first), (off_t)bytes(m, range)) == 0);
 	for (size_t i = 0; i < range.count; i++)
 		discard_content(m, range.first + i);
 }
@@ -189,8 +199,8 @@ static void allocate_pages(struct model *m)
 {
 	const struct range range = draw_range(m, m->pages);
 
-	CHECK(posix_fallocate(m->target->fd, (off_t)(range.first * m->target->page),
-			      (off_t)bytes(m, range)) == 0);
+	CHECK(posix_fallocate(m->target->fd, offset_of(m, range.first), (off_t)bytes(m, range)) ==
+	      0);
 }
 
 /* Only a few pages at the end, so that the rest stays of use. */
@@ -199,7 +209,7 @@ static void cut_off(struct model *m)
 	const size_t cut = 1 + draw(&m->random, 8);
 	const size_t left = m->pages - cut;
 
-	CHECK(ftruncate(m->target->fd, (off_t)(left * m->target->page)) == 0);
+	CHECK(ftruncate(m->target->fd, offset_of(m, left)) == 0);
 	CHECK(ftruncate(m->target->fd, (off_t)m->target->size) == 0);
 	for (size_t page = left; page < m->pages; page++)
 		discard_content(m, page);
@@ -217,7 +227,7 @@ static void expect_slot(const struct model *m, size_t i)
 
 	if (slot->page == NOTHING)
 		return;
-	expect(m->target, address(m, i), slot->page * page, page,
+	expect(m->target, address(m, i), (uint64_t)offset_of(m, slot->page), page,
 	       slot->private && slot->own != CLEAN ? slot->own : m->contents[slot->page]);
 }
 
@@ -229,7 +239,7 @@ static void write_slot(struct model *m, size_t i)
 
 	if (slot->page == NOTHING)
 		return;
-	fill(m->target, address(m, i), slot->page * page, page, content);
+	fill(m->target, address(m, i), (uint64_t)offset_of(m, slot->page), page, content);
 	if (slot->private)
 		slot->own = content;
 	else
@@ -253,7 +263,7 @@ static void take_step(struct model *m)
 		punch_pages(m);
 	else if (what < 22)
 		allocate_pages(m);
-	else if (what < 23)
+	else if (what < 23 && m->alone)
 		cut_off(m);
 	else if (what < 40)
 		write_slot(m, slot);
@@ -261,21 +271,58 @@ static void take_step(struct model *m)
 		expect_slot(m, slot);
 }
 
+static void prepare(struct model *m)
+{
+	m->slot_count = m->pages * ROOM;
+	m->slots = calloc(m->slot_count, sizeof(*m->slots));
+	m->contents = calloc(m->pages, sizeof(*m->contents));
+	CHECK(m->slots != NULL && m->contents != NULL);
+	m->room = reserve(m->slot_count * m->target->page);
+	for (size_t i = 0; i < m->slot_count; i++)
+		m->slots[i].page = NOTHING;
+}
+
+static void take_steps(struct model *m)
+{
+	for (unsigned i = 0; i < STEPS; i++)
+		take_step(m);
+	for (size_t i = 0; i < m->slot_count; i++)
+		expect_slot(m, i);
+}
+
 void random_calls(struct target *t)
 {
-	struct model m = {.target = t, .pages = t->size / t->page, .random = t->seed};
+	struct model m = {
+		.target = t, .pages = t->size / t->page, .alone = true, .random = t->seed};
 
-	m.slot_count = m.pages * ROOM;
-	m.slots = calloc(m.slot_count, sizeof(*m.slots));
-	m.contents = calloc(m.pages, sizeof(*m.contents));
-	CHECK(m.slots != NULL && m.contents != NULL);
-	m.room = reserve(m.slot_count * t->page);
-	for (size_t i = 0; i < m.slot_count; i++)
-		m.slots[i].page = NOTHING;
-	for (unsigned i = 0; i < STEPS; i++)
-		take_step(&m);
-	for (size_t i = 0; i < m.slot_count; i++)
-		expect_slot(&m, i);
-	free(m.slots);
-	free(m.contents);
+	prepare(&m);
+	take_steps(&m);
+}
+
+/* Nothing else is mapped while a room may have holes: it could come to lie in one. */
+static pthread_barrier_t all_are_there;
+
+static void take_own_steps(size_t number, void *context)
+{
+	struct model *models = context;
+
+	pthread_barrier_wait(&all_are_there);
+	take_steps(&models[number]);
+	pthread_barrier_wait(&all_are_there);
+}
+
+void random_threads(struct target *t)
+{
+	const size_t share = t->size / t->page / THREADS;
+	struct model models[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++) {
+		models[i] = (struct model){.target = t,
+					   .first = i * share,
+					   .pages = share,
+					   .random = t->seed * THREADS + i};
+		prepare(&models[i]);
+	}
+	CHECK(pthread_barrier_init(&all_are_there, NULL, THREADS) == 0);
+	run_threads(THREADS, take_own_steps, models);
 }
