@@ -43,7 +43,6 @@ installed. Cold figures need root; memory files are made in /dev/shm.
 END
 }
 
-packages=(build-essential qemu-system-x86 busybox-static cpio util-linux)
 times=5
 memory=2048
 in_use=256
@@ -110,15 +109,6 @@ clean_up() {
 	[ -z "$work" ] || rm -rf "$work"
 }
 
-build_lazymem() {
-	[ -z "$lazymem" ] || return 0
-	install_packages cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev
-	say "building lazymem"
-	build "$root_dir/build-qemu-guest" -DCMAKE_BUILD_TYPE=Release -DLAZYMEM_TESTS=OFF \
-		-DLAZYMEM_EXAMPLES=OFF
-	lazymem=$root_dir/build-qemu-guest/tools/lazymem/lazymem
-}
-
 # show PROGRAM DATA LIBRARIES: everything, with that QEMU; the last two may be empty.
 show() {
 	local version
@@ -131,13 +121,15 @@ show() {
 }
 
 parse "$@"
-install_packages "${packages[@]}"
-command -v python3 >/dev/null || install_packages python3
+install_packages "${guest_packages[@]}"
 trap clean_up EXIT
 work=$(mktemp -d "$directory/qemu-guest.XXXXXX")
 [ -z "$json" ] || { : >"$json" && json=$(realpath "$json"); }
-[ -z "$lazymem" ] || lazymem=$(realpath "$lazymem")
-build_lazymem
+if [ -n "$lazymem" ]; then
+	lazymem=$(realpath "$lazymem")
+else
+	build_lazymem
+fi
 build_guest "$work"
 build_page_at_a_time "$work"
 show qemu-system-x86_64 '' ''

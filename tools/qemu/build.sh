@@ -1,11 +1,22 @@
 #!/bin/bash
-# build.sh - what qemu-guest.sh makes before the first guest runs: the guest
-# itself, the page-at-a-time handler, and a newer QEMU beside the installed one.
+# build.sh - what qemu-guest.sh makes before the first guest runs: lazymem, the
+# guest itself, the page-at-a-time handler, and a newer QEMU beside the installed one.
 # To be sourced, after setup.sh and guest.sh.
 # shellcheck disable=SC2154 # root_dir is of setup.sh
 # shellcheck disable=SC2034 # backports_* are for the script that sources this
 
 qemu_dir=$root_dir/tools/qemu
+guest_packages=(build-essential qemu-system-x86 busybox-static cpio util-linux)
+command -v python3 >/dev/null || guest_packages+=(python3)
+
+# build_lazymem: sets lazymem to the program.
+build_lazymem() {
+	install_packages cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev
+	say "building lazymem"
+	build "$root_dir/build-qemu-guest" -DCMAKE_BUILD_TYPE=Release -DLAZYMEM_TESTS=OFF \
+		-DLAZYMEM_EXAMPLES=OFF
+	lazymem=$root_dir/build-qemu-guest/tools/lazymem/lazymem
+}
 
 # write_task TREE NAME COMMAND: a program of the guest, that prints what it has found.
 write_task() {
