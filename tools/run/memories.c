@@ -10,11 +10,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Behind the end of any file. */
+#define LOCKED_BYTE ((off_t)1 << 62)
+
 /* After an errno value of the library's. */
 static int refused(int error)
 {
 	complain("%s", lazymem_error_message());
 	return -error;
+}
+
+/* No other run may serve the file: each has a board of its own. Locks of the program
+ * are on bytes that there are, or on the whole by flock(2), and do not meet this one. */
+static int lock_file(const struct run_memory *memory, int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_start = LOCKED_BYTE, .l_len = 1};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES) {
+		complain("%s: cannot be locked: %s", memory->path, strerror(errno));
+		return errno;
+	}
+	complain("%s: is served by another lazymem run", memory->path);
+	return EBUSY;
 }
 
 /* What the program maps has to be what was checked when it was started. */
@@ -40,6 +59,13 @@ static int open_file(const struct run_memory *memory, int *ret_fd)
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+static int open_locked(const struct run_memory *memory, int *ret_fd)
+{
+	const int error = open_file(memory, ret_fd);
+
+	return error == 0 ? lock_file(memory, *ret_fd) : error;
 }
 
 static int map_anchor(const struct run_memory *memory, struct run_opened *opened)
@@ -79,7 +105,7 @@ static int open_one(const struct run_memory *memory, uint64_t base, struct run_o
 	int error = open_image(memory, opened);
 
 	if (error == 0)
-		error = open_file(memory, &opened->fd);
+		error = open_locked(memory, &opened->fd);
 	if (error == 0)
 		error = map_anchor(memory, opened);
 	if (error == 0)
