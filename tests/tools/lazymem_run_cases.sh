@@ -11,6 +11,7 @@ length=4190216 # less than a page in the last page
 size=4194304
 shared_memory=$(mktemp -d /dev/shm/tool-test.XXXXXX) || skip "no /dev/shm"
 memory=$shared_memory/memory
+plain=$shared_memory/plain
 trap 'rm -rf "$work" "$shared_memory"' EXIT
 [ "$(stat -f -c %T "$shared_memory")" = tmpfs ] || skip "/dev/shm is no tmpfs"
 
@@ -37,7 +38,7 @@ plainly() {
 		>"$work/output" 2>"$work/errors" || plain_status=$?
 	sort "$work/output" >"$work/plain_output"
 	[ ! -s "$work/errors" ] || fail "$1 does not hold without us"
-	mv "$memory" "$shared_memory/plain"
+	mv "$memory" "$plain"
 }
 
 # runs IMAGE OPTION... -- PROGRAM ARGUMENT...: in place of the memory an empty file.
@@ -64,7 +65,7 @@ lazily() {
 
 # same_file CASE: the file afterwards, if it has been completed.
 same_file() {
-	cmp "$shared_memory/plain" "$memory" >&2 || fail "$1: the file is another one afterwards"
+	cmp "$plain" "$memory" >&2 || fail "$1: the file is another one afterwards"
 }
 
 # both CASE [OPTION...]: without us, with us, and with us to the end.

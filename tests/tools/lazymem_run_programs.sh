@@ -60,21 +60,20 @@ refuses 1 "$memory" run --memory "$memory=image" -- true
 
 # Two files, of different lengths and kinds.
 second=$shared_memory/second
-cp "$shared_memory/plain" "$memory"
 (seed=9 length=2097152 make_image other)
 succeeds create other snapshot
 full_copy "$memory"
 "$run_program" make "$second" 2097152 9
 timeout 30 "$run_program" two-files "$memory" "$length" "$seed" "$second" 2097152 9 ||
 	fail "two-files does not hold without us"
-mv "$memory" "$shared_memory/plain"
-mv "$second" "$shared_memory/plain2"
+mv "$memory" "$plain"
+mv "$second" "$plain.second"
 runs image --memory "$second=snapshot" --complete --record trace -- \
 	"$run_program" two-files "$memory" "$length" "$seed" "$second" 2097152 9
 [ "$status" -eq 0 ] || fail "two-files: status $status"
 [ ! -s errors ] || fail "two-files: not silent"
 same_file two-files
-cmp "$shared_memory/plain2" "$second" || fail "the second file is another one afterwards"
+cmp "$plain.second" "$second" || fail "the second file is another one afterwards"
 rm "$second"
 runs image --memory "$second=snapshot" --replay trace --prefetch trace -- \
 	"$run_program" two-files "$memory" "$length" "$seed" "$second" 2097152 9

@@ -23,9 +23,8 @@ every_thread() {
 make_image image
 keeps_image every_thread
 
-for seed in 1 2 3; do
+for seed in 1 2; do
 	make_image image
 	keeps_image both random
-	keeps_image both random --prefetch all
-	keeps_image both random-threads
+	keeps_image both random-threads --prefetch all
 done

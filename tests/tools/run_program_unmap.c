@@ -131,6 +131,8 @@ void move(struct target *t)
 	CHECK(signal_of_read(at) == SIGSEGV && signal_of_read(at + t->size - 1) == SIGSEGV);
 	expect(t, target, 0, 2 * part, IMAGE);
 	at = reserve(t->size);
+	if (t->page > 4096)
+		return; /* Linux 6.18 loses count of private huge pages that move */
 	/* A part of it, over another view. */
 	private = map(t, 0, t->size, BOTH, MAP_PRIVATE);
 	fill(t, private + 2 * part, 2 * part, part, WRITTEN);
