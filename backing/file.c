@@ -14,7 +14,8 @@
  * An image may have more bytes than anybody wants to read in order to know it
  * again. A regular file is known by its size and the time of its last change:
  * whoever writes an image anew changes them, and a copy that keeps its time is
- * the same image at another place, which inode and path would deny.
+ * the same image at another place, which inode and path would deny. One that is
+ * writable is asked each time, since it is written through the object itself.
  */
 #include <lazymem/file.h>
 
@@ -35,7 +36,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KNOWN_FLAGS (LAZYMEM_FILE_DIRECT | LAZYMEM_FILE_NO_HOLES | LAZYMEM_FILE_CACHED_OR_DIRECT)
+#define KNOWN_FLAGS                                                                                \
+	(LAZYMEM_FILE_DIRECT | LAZYMEM_FILE_NO_HOLES | LAZYMEM_FILE_CACHED_OR_DIRECT |             \
+	 LAZYMEM_FILE_WRITABLE)
 
 /* Of direct reads where nobody says: no disk in use has larger blocks. */
 #define DEFAULT_ALIGNMENT 4096
@@ -112,12 +115,17 @@ static void refuse_readahead(int fd)
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
+static int access_mode(const struct lazymem_file_options *options)
+{
+	return (options->flags & LAZYMEM_FILE_WRITABLE) != 0 ? O_RDWR : O_RDONLY;
+}
+
 static int open_again(int fd, int flags)
 {
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDONLY | O_CLOEXEC | flags);
+	return open(path, O_CLOEXEC | flags);
 }
 
 static int sector_size(int fd)
@@ -155,10 +163,16 @@ static int find_alignment(struct lm_file *file, const char *name, bool is_regula
 
 static int open_direct(struct lm_file *file, const char *name, bool is_regular)
 {
-	file->direct_fd = open_again(file->fd, O_DIRECT);
+	int error;
+
+	file->direct_fd = open_again(file->fd, O_DIRECT | (file->is_writable ? O_RDWR : O_RDONLY));
 	if (file->direct_fd < 0)
 		return lm_error_errno(-errno, "cannot open %s with O_DIRECT", name);
-	return find_alignment(file, name, is_regular);
+	error = find_alignment(file, name, is_regular);
+	/* blocks of an aligned buffer are aligned too */
+	if (file->is_writable && file->offset_alignment < file->memory_alignment)
+		file->offset_alignment = file->memory_alignment;
+	return error;
 }
 
 /* O_DIRECT where the cache has nothing, if both can be had; else buffered. */
@@ -175,47 +189,60 @@ static void open_beside_cache(struct lm_file *file, const char *name, bool is_re
 
 /* Build the extent map. The file is measured again after it: past the end of
  * one that shrank meanwhile there are no holes, but bytes that were lost. */
-static int find_holes(struct lm_file *file, const char *name, uint64_t length)
+static int find_holes(struct lm_file *file, const char *name)
 {
 	const off_t position = lseek(file->fd, 0, SEEK_CUR);
 	struct measures measures;
 	int error;
 
-	lm_extent_map_init(&file->extents, length);
+	lm_extent_map_init(&file->extents, file->length);
 	file->has_extents = true;
 	error = lm_extent_map_scan(&file->extents, file->fd, file->start);
+	if (error == 0 && file->is_writable) {
+		error = lm_block_map_create(&file->blocks, &file->extents);
+		lm_extent_map_destroy(&file->extents);
+	}
 	(void)lseek(file->fd, position, SEEK_SET);
 	if (error != 0)
 		return lm_error(error, "%s: %s", name, lazymem_error_message());
 	error = measure(file->fd, name, &measures);
 	if (error != 0)
 		return error;
-	if (!lm_fits(file->start, length, measures.size))
+	if (!lm_fits(file->start, file->length, measures.size))
 		return lm_error(-ENODATA, "%s shrank to %" PRIu64 " bytes while it was opened",
 				name, measures.size);
 	return 0;
 }
 
 /* What the bytes of a regular file are known by. */
-static void identify(struct lm_file *file, const struct measures *measures, uint64_t length)
+static struct lazymem_identity identify(const struct lm_file *file, const struct measures *measures)
 {
-	struct lazymem_identity *identity = &file->identity;
+	struct lazymem_identity known = {{0}}, *identity = &known;
 
 	if (!measures->is_regular)
-		return;
+		return known;
 	lm_identity_fold_number(identity, measures->size);
 	lm_identity_fold_number(identity, (uint64_t)measures->modified.tv_sec);
 	lm_identity_fold_number(identity, (uint64_t)measures->modified.tv_nsec);
 	lm_identity_fold_number(identity, file->start);
-	lm_identity_fold_number(identity, length);
+	lm_identity_fold_number(identity, file->length);
+	return known;
 }
 
 static int file_identity(void *object, struct lazymem_identity *ret_identity)
 {
 	const struct lm_file *file = object;
+	struct measures measures;
+	int error;
 
-	*ret_identity = file->identity;
-	return 0;
+	if (!file->is_writable) {
+		*ret_identity = file->identity;
+		return 0;
+	}
+	error = measure(file->fd, "the file", &measures);
+	if (error == 0)
+		*ret_identity = identify(file, &measures);
+	return error;
 }
 
 static void file_readahead(void *object, uint64_t offset, uint64_t length)
@@ -240,7 +267,10 @@ static int file_extent(void *object, uint64_t offset, uint64_t length,
 {
 	const struct lm_file *file = object;
 
-	lm_extent_map_find(&file->extents, offset, length, ret_extent);
+	if (file->is_writable)
+		lm_block_map_find(&file->blocks, offset, length, ret_extent);
+	else
+		lm_extent_map_find(&file->extents, offset, length, ret_extent);
 	return 0;
 }
 
@@ -252,6 +282,8 @@ static void file_close(void *object)
 	if (file->direct_fd >= 0)
 		close(file->direct_fd);
 	lm_extent_map_destroy(&file->extents);
+	lm_block_map_destroy(&file->blocks);
+	pthread_mutex_destroy(&file->bounce_lock);
 	lm_parts_destroy(&file->parts);
 	free(file);
 }
@@ -263,37 +295,54 @@ static void read_parts(void *object, struct lazymem_read *read)
 	lm_parts_submit(&file->parts, read);
 }
 
-static const struct lazymem_backing_operations with_holes = {
-	.size = sizeof(with_holes),
-	.read = lm_file_read,
-	.read_parts = read_parts,
-	.extent = file_extent,
-	.identity = file_identity,
-	.readahead = file_readahead,
-	.close = file_close,
-};
-
-/* Each fault asks for the extent of its page: where there are no holes, or they
- * are not looked for, the dispatch knows the answer. */
-static const struct lazymem_backing_operations without_holes = {
-	.size = sizeof(without_holes),
-	.read = lm_file_read,
-	.read_parts = read_parts,
-	.identity = file_identity,
-	.readahead = file_readahead,
-	.close = file_close,
-};
-
-static const struct lazymem_backing_operations *choose_operations(const struct lm_file *file,
-								  uint64_t length)
+/* Each fault asks for the extent of its page: where there are no holes, and none
+ * can come, or they are not looked for, the dispatch knows the answer. */
+static bool can_have_holes(const struct lm_file *file)
 {
 	struct lazymem_extent first;
 
-	if (!file->has_extents)
-		return &without_holes;
-	lm_extent_map_find(&file->extents, 0, length, &first);
-	return first.kind == LAZYMEM_EXTENT_DATA && first.length == length ? &without_holes
-									   : &with_holes;
+	if (!file->has_extents || file->is_writable)
+		return file->has_extents;
+	lm_extent_map_find(&file->extents, 0, file->length, &first);
+	return first.kind != LAZYMEM_EXTENT_DATA || first.length != file->length;
+}
+
+static int publish(struct lm_file *file, const char *name, struct lazymem_backing **ret_backing)
+{
+	struct lazymem_backing_operations operations = {
+		.size = sizeof(operations),
+		.read = lm_file_read,
+		.read_parts = read_parts,
+		.identity = file_identity,
+		.readahead = file_readahead,
+		.close = file_close,
+	};
+
+	if (can_have_holes(file))
+		operations.extent = file_extent;
+	if (file->is_writable) {
+		operations.write = lm_file_write;
+		operations.flush = lm_file_flush;
+		operations.discard = lm_file_discard;
+	}
+	return lazymem_backing_create(&operations, file, file->length, name, ret_backing);
+}
+
+/* Can all of it be written, as far as is known before it is tried? */
+static int check_writable(const struct lm_file *file, const char *name)
+{
+	const int seals = fcntl(file->fd, F_GET_SEALS); /* fails for what cannot have any */
+
+	if (seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
+		return lm_error(-EPERM, "%s is sealed against writing", name);
+	if (file->direct_fd >= 0 && !file->asks_cache &&
+	    !(lm_is_aligned(file->start, file->offset_alignment) &&
+	      lm_is_aligned(file->length, file->offset_alignment)))
+		return lm_error(-EINVAL,
+				"%s cannot be written with O_DIRECT: %" PRIu64
+				" bytes from %" PRIu64 " on are not whole blocks of %" PRIu64,
+				name, file->length, file->start, file->offset_alignment);
+	return 0;
 }
 
 /* Make the object of a descriptor, which is the object's own from now on. */
@@ -302,7 +351,6 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 {
 	struct lm_file *file = calloc(1, sizeof(*file));
 	struct measures measures;
-	uint64_t length = 0;
 	int error;
 
 	if (file == NULL) {
@@ -312,21 +360,24 @@ static int create(int fd, const char *name, const struct lazymem_file_options *o
 	file->fd = fd;
 	file->direct_fd = -1;
 	lm_parts_create(&file->parts);
+	pthread_mutex_init(&file->bounce_lock, NULL);
 	file->start = options->start;
+	file->is_writable = (options->flags & LAZYMEM_FILE_WRITABLE) != 0;
 	error = measure(fd, name, &measures);
 	if (error == 0)
-		error = choose_window(options, name, measures.size, &length);
+		error = choose_window(options, name, measures.size, &file->length);
 	if (error == 0)
-		identify(file, &measures, length);
+		file->identity = identify(file, &measures);
 	if (error == 0 && (options->flags & LAZYMEM_FILE_DIRECT) != 0)
 		error = open_direct(file, name, measures.is_regular);
 	else if (error == 0 && (options->flags & LAZYMEM_FILE_CACHED_OR_DIRECT) != 0)
 		open_beside_cache(file, name, measures.is_regular);
 	if (error == 0 && measures.is_regular && (options->flags & LAZYMEM_FILE_NO_HOLES) == 0)
-		error = find_holes(file, name, length);
+		error = find_holes(file, name);
+	if (error == 0 && file->is_writable)
+		error = check_writable(file, name);
 	if (error == 0)
-		error = lazymem_backing_create(choose_operations(file, length), file, length, name,
-					       ret_backing);
+		error = publish(file, name, ret_backing);
 	if (error != 0)
 		file_close(file);
 	return error;
@@ -344,7 +395,7 @@ int lazymem_file_open(const char *path, const struct lazymem_file_options *optio
 	if (error != 0)
 		return error;
 	/* not to wait for the writer of a FIFO; regular files must not keep the flag */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	fd = open(path, access_mode(&known) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return lm_error_errno(-errno, "cannot open %s", path);
 	if (fcntl(fd, F_SETFL, 0) != 0) {
@@ -356,8 +407,8 @@ int lazymem_file_open(const char *path, const struct lazymem_file_options *optio
 	return create(fd, path, &known, ret_backing);
 }
 
-/* Is fd open, and for reading? */
-static int check_descriptor(int fd, const char *name)
+/* Is fd open, and for what is asked for? */
+static int check_descriptor(int fd, const char *name, const struct lazymem_file_options *options)
 {
 	const int flags = fcntl(fd, F_GETFL);
 
@@ -365,7 +416,23 @@ static int check_descriptor(int fd, const char *name)
 		return lm_error(-EBADF, "%s: descriptor %d is not open", name, fd);
 	if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY)
 		return lm_error(-EBADF, "%s: descriptor %d is not open for reading", name, fd);
+	if (access_mode(options) == O_RDWR && (flags & O_ACCMODE) != O_RDWR)
+		return lm_error(-EBADF, "%s: descriptor %d is not open for writing", name, fd);
 	return 0;
+}
+
+/* A description of our own, or where that is refused the caller's: not for one
+ * that is written, for the caller may have it append, and an error of writing is
+ * told once to each description. */
+static int duplicate(int fd, const struct lazymem_file_options *options)
+{
+	const int own = open_again(fd, access_mode(options));
+
+	if (own >= 0)
+		refuse_readahead(own);
+	else if (access_mode(options) == O_RDONLY)
+		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return own;
 }
 
 int lazymem_file_from_fd(int fd, const char *name, const struct lazymem_file_options *options,
@@ -379,16 +446,12 @@ int lazymem_file_from_fd(int fd, const char *name, const struct lazymem_file_opt
 		name = "unnamed";
 	error = copy_options(options, name, &known);
 	if (error == 0)
-		error = check_descriptor(fd, name);
+		error = check_descriptor(fd, name, &known);
 	if (error == 0)
 		error = measure(fd, name, &measures);
 	if (error != 0)
 		return error;
-	own = open_again(fd, 0);
-	if (own >= 0)
-		refuse_readahead(own);
-	else
-		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	own = duplicate(fd, &known);
 	if (own < 0)
 		return lm_error_errno(-errno, "%s: cannot duplicate descriptor %d", name, fd);
 	return create(own, name, &known, ret_backing);

@@ -326,6 +326,19 @@ static void direct_needs_to_open_again(void **state)
 	close(fd);
 }
 
+static void writing_needs_to_open_again(void **state)
+{
+	const struct lazymem_file_options options = {.size = sizeof(options),
+						     .flags = LAZYMEM_FILE_WRITABLE};
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	(void)state;
+	no_proc = true;
+	assert_int_equal(lazymem_file_from_fd(fd, "x", &options, &backing), -ENOENT);
+	assert_non_null(strstr(lazymem_error_message(), "x: cannot duplicate"));
+	close(fd);
+}
+
 static void direct_is_refused_where_it_would_be_an_empty_promise(void **state)
 {
 	const struct lazymem_file_options options = {.size = sizeof(options),
@@ -464,6 +477,7 @@ int main(void)
 		TEST(a_memfd_is_a_file),
 		TEST(a_descriptor_that_cannot_be_read_is_refused),
 		TEST(direct_needs_to_open_again),
+		TEST(writing_needs_to_open_again),
 		TEST(direct_is_refused_where_it_would_be_an_empty_promise),
 		TEST(direct_does_without_being_told_the_alignment),
 		TEST(nothing_is_opened_without_memory),
