@@ -117,7 +117,8 @@ static int create_regions(struct lazymem_attachment *attachment,
 	if (error != 0)
 		return error;
 	attachment->poison_job = lm_job_create_all(LM_JOB_POISON, attachment);
-	if (attachment->poison_job == NULL)
+	attachment->stream = lm_job_create(LM_JOB_PREFETCH, 1);
+	if (attachment->poison_job == NULL || attachment->stream == NULL)
 		return lm_error(-ENOMEM, "no memory for the jobs of an attachment");
 	return 0;
 }
@@ -293,6 +294,7 @@ void lm_attachment_free(struct lazymem_attachment *attachment)
 	}
 	free(attachment->regions);
 	free(attachment->poison_job);
+	free(attachment->stream);
 	lm_recorder_destroy(&attachment->recorder);
 	lm_jobs_destroy(&attachment->jobs);
 	pthread_rwlock_destroy(&attachment->lock);

@@ -45,6 +45,7 @@ struct lazymem_attachment {
 	bool serving;              /* the worker knows it; changed under the exclusive lock */
 	_Atomic uint64_t poisoned; /* pages that are poisoned now */
 	struct lm_jobs jobs;
+	struct lm_job *stream;     /* of the worker's own, in no queue; NULL: none. See stream.c */
 	struct lm_job *poison_job; /* made beforehand, so that an abort cannot lack memory */
 
 	/* The worker's own. */

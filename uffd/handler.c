@@ -22,6 +22,7 @@
 #define LEAST_PIECE ((size_t)4 << 10)
 #define MOST_PIECE ((size_t)2 << 20)
 #define MOST_WORKERS 1024
+#define MOST_FAULT_AHEAD ((size_t)64 << 20)
 
 int lazymem_handler_check(void)
 {
@@ -58,8 +59,8 @@ static int complete(struct lazymem_handler_options *options)
 				options->prefetch_piece);
 	if (options->fault_around > options->prefetch_piece)
 		return refuse("fault_around", options->fault_around, 0, options->prefetch_piece);
-	if (options->fault_ahead > options->prefetch_piece)
-		return refuse("fault_ahead", options->fault_ahead, 0, options->prefetch_piece);
+	if (options->fault_ahead > MOST_FAULT_AHEAD)
+		return refuse("fault_ahead", options->fault_ahead, 0, MOST_FAULT_AHEAD);
 	if ((options->cpus == NULL) != (options->cpu_count == 0))
 		return lm_error(-EINVAL, "handler options cpus and cpu_count do not go together");
 	for (size_t i = 0; i < options->cpu_count; i++)

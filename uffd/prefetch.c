@@ -21,6 +21,7 @@
 #include "core/mapping_operations.h"
 #include "uffd/advance.h"
 #include "uffd/gather.h"
+#include "uffd/stream.h"
 
 /* Pages looked at in one step: at a byte each, far below the time of a piece. */
 #define SCAN_PAGES ((size_t)1 << 16)
@@ -351,7 +352,8 @@ static bool waits_for_gather(const struct lm_worker *worker, const struct lm_job
 bool lm_prefetch_step(struct lm_worker *worker, struct lazymem_attachment *attachment,
 		      uint64_t *ret_due)
 {
-	struct lm_job *job = lm_jobs_current(&attachment->jobs);
+	struct lm_job *job = lm_stream_is_on(attachment) ? attachment->stream
+							 : lm_jobs_current(&attachment->jobs);
 	struct lm_slot *slot;
 	size_t scanned = 0, passed = 1;
 

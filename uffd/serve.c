@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "uffd/advance.h"
 #include "uffd/populate.h"
+#include "uffd/stream.h"
 #include "uffd/userfaultfd.h"
 #include "uffd/view.h"
 
@@ -236,23 +237,19 @@ static size_t zero_limit(const struct lazymem_attachment *attachment, size_t dem
 	return demanded > ZERO_AROUND ? demanded : ZERO_AROUND;
 }
 
-/* How many pages to read for `demanded` faults: fault_around; or as many as are
- * there before them, up to fault_ahead, so that the reads of a walk double; or what was asked
- * for, which is all that a recording gets. */
-static size_t read_limit(const struct lm_slot *slot, const struct lm_fault *fault, size_t demanded)
+/* How many pages to read for `demanded` faults, and more behind them. A recording gets what was
+ * asked for, and nothing else. */
+static struct lm_reach read_reach(const struct lm_slot *slot, const struct lm_fault *fault,
+				  size_t demanded)
 {
-	const struct lm_lazy_region *region = fault->region;
-	const struct lm_worker_options *options = &slot->worker->options;
-	size_t limit = options->fault_around >> region->page_shift;
-	size_t ahead;
+	struct lm_reach reach = {.at_once = demanded};
 
 	if (fault->attachment->recorder.capacity > 0)
-		return demanded;
-	ahead = lm_page_map_run_before(&region->map, fault->page,
-				       options->fault_ahead >> region->page_shift, LM_PAGE_PRESENT);
-	if (ahead > limit)
-		limit = ahead;
-	return demanded > limit ? demanded : limit;
+		return reach;
+	reach = lm_stream_reach(slot->worker, fault->region, fault->page);
+	if (reach.at_once < demanded)
+		reach.at_once = demanded;
+	return reach;
 }
 
 /* Claim pages for a slot, from the fault's page on. False when a discard was
@@ -263,7 +260,8 @@ static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t dem
 	struct lm_lazy_region *region = fault->region;
 	size_t left = region->map.count - fault->page;
 	size_t zeros = zero_limit(attachment, demanded);
-	size_t bytes = read_limit(slot, fault, demanded), limit;
+	struct lm_reach reach = read_reach(slot, fault, demanded);
+	size_t bytes = reach.at_once, limit;
 	size_t most = (size_t)lm_min(zeros > bytes ? zeros : bytes, left);
 	bool zero;
 	size_t alike = lm_lazy_region_extent(region, fault->page, most, &zero);
@@ -272,6 +270,8 @@ static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t dem
 	slot->first = fault->page;
 	slot->count = lm_page_map_claim(&region->map, fault->page, (size_t)lm_min(limit, alike));
 	slot->demanded = (size_t)lm_min(demanded, slot->count);
+	if (!zero && slot->count >= reach.at_once && reach.behind > 0)
+		lm_stream_begin(slot->worker, region, slot->first + slot->count, reach.behind);
 	if (zero)
 		slot->content = LM_CONTENT_ZERO;
 	else if (attachment->aborting)

@@ -30,6 +30,7 @@
 #include "uffd/prefetch.h"
 #include "uffd/serve.h"
 #include "uffd/settle.h"
+#include "uffd/stream.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -137,7 +138,8 @@ static uint64_t advance_delayed(struct lm_worker *worker)
 
 static bool has_more(struct lazymem_attachment *attachment)
 {
-	if (attachment->settle != NULL || lm_jobs_current(&attachment->jobs) != NULL)
+	if (attachment->settle != NULL || lm_jobs_current(&attachment->jobs) != NULL ||
+	    lm_stream_is_on(attachment))
 		return true;
 	for (size_t i = 0; i < attachment->region_count; i++)
 		if (attachment->regions[i].complete_blocks > 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * fault_around_test.c - the pages that come along with a faulting one: fault_around,
- * and fault_ahead for a walk through memory.
+ * and fault_ahead for whoever goes through memory in order.
  */
 #include <errno.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <support/actor.h>
 #include <support/guest.h>
 #include <support/source.h>
+#include <unistd.h>
 
 #define LENGTH (4 * MIB)
 #define AROUND (64 * (size_t)1024)
@@ -18,6 +19,7 @@ struct fixture {
 	struct image image;
 	struct source source;
 	struct guest guest;
+	size_t from; /* pages, for populated_so_far */
 };
 
 static void begin_as(struct fixture *f, enum memory_kind kind, const char *layout,
@@ -46,6 +48,13 @@ static void end(struct fixture *f)
 static unsigned char *page_at(struct fixture *f, size_t page)
 {
 	return f->guest.host + page * PAGE;
+}
+
+static bool populated_so_far(void *argument)
+{
+	struct fixture *f = argument;
+
+	return statistics_at_rest(f->guest.attachment).pages_populated >= f->from;
 }
 
 static bool arrived(struct fixture *f, size_t page, size_t count)
@@ -273,7 +282,7 @@ static void test_a_page_far_from_others_comes_alone(void **state)
 	end(&f);
 }
 
-static void test_a_walk_doubles_its_reads_up_to_the_limit(void **state)
+static void test_a_stream_doubles_its_reads_up_to_the_limit(void **state)
 {
 	struct fixture f;
 
@@ -289,6 +298,49 @@ static void test_a_walk_doubles_its_reads_up_to_the_limit(void **state)
 	assert_int_equal(source_most_reads(&f.source, 0, LENGTH), 1);
 	/* 1, 1, 2, 4, 8: 16 pages in 5 reads; then 16 at a time */
 	assert_int_equal(source_reads(&f.source), 5 + 3);
+	end(&f);
+}
+
+/* Beyond what comes with the fault, the rest follows by itself. */
+static void test_a_long_stream_is_read_ahead_in_the_background(void **state)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = MIB};
+	struct lazymem_statistics statistics;
+	struct fixture f;
+
+	image_create(&f.image, LENGTH, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, kind_of(state), LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, NULL);
+	guest_prefetch(&f.guest, 0, MIB);
+	touch(page_at(&f, MIB / PAGE));
+	f.from = 2 * MIB / PAGE;
+	assert_true(await(populated_so_far, &f)); /* what was there, and as much again */
+	usleep(QUIET_MS * 1000);
+	statistics = statistics_at_rest(f.guest.attachment);
+	assert_int_equal(statistics.pages_populated, 2 * MIB / PAGE);
+	assert_int_equal(statistics.faults, 1);
+	assert_true(arrived(&f, 0, 2 * MIB / PAGE));
+	assert_int_equal(statistics_at_rest(f.guest.attachment).faults, 1);
+	assert_int_equal(source_most_reads(&f.source, 0, LENGTH), 1);
+	end(&f);
+}
+
+/* A stream under way is no reason to wait, and is forgotten when the memory is let go. */
+static void test_an_abort_does_not_wait_for_a_stream(void **state)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = MIB};
+	struct fixture f;
+
+	image_create(&f.image, LENGTH, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, kind_of(state), LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, NULL);
+	guest_prefetch(&f.guest, 0, MIB);
+	touch(page_at(&f, MIB / PAGE));
+	lazymem_attachment_abort(f.guest.attachment);
+	f.guest.attachment = NULL;
+	assert_true(arrived(&f, 0, MIB / PAGE + 1));
 	end(&f);
 }
 
@@ -313,7 +365,7 @@ static void test_bad_options_are_refused_by_name(void **state)
 		{.size = sizeof(bad[0]), .prefetch_piece = PAGE, .fault_around = 2 * PAGE},
 	};
 	static const struct lazymem_handler_options ahead = {.size = sizeof(ahead),
-							     .fault_ahead = MIB};
+							     .fault_ahead = 65 * MIB};
 	struct lazymem_handler *handler = NULL;
 
 	(void)state;
@@ -342,7 +394,9 @@ int main(void)
 		EACH_SMALL_KIND(test_a_fault_that_joins_a_page_along_is_woken),
 		EACH_SMALL_KIND(test_threads_that_meet_read_what_is_right),
 		EACH_SMALL_KIND(test_a_page_far_from_others_comes_alone),
-		EACH_SMALL_KIND(test_a_walk_doubles_its_reads_up_to_the_limit),
+		EACH_SMALL_KIND(test_a_stream_doubles_its_reads_up_to_the_limit),
+		EACH_SMALL_KIND(test_a_long_stream_is_read_ahead_in_the_background),
+		EACH_SMALL_KIND(test_an_abort_does_not_wait_for_a_stream),
 		EACH_SMALL_KIND(test_what_comes_ahead_stops_at_what_is_there),
 		TEST(test_bad_options_are_refused_by_name),
 	};

@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FAULT_AHEAD ((size_t)256 << 10)
+#define FAULT_AHEAD ((size_t)8 << 20)
 #define RETRIES 5 /* as the library does by itself */
 
 static _Atomic bool *here; /* NULL: nobody has served in this process or its parents */

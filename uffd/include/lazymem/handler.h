@@ -42,11 +42,11 @@ struct lazymem_handler_options {
 				  * its own page. Else so many bytes from there on, as far as
 				  * they are missing, come with it in one read. Trades memory
 				  * for fewer faults */
-	size_t fault_ahead;      /* bytes, at most prefetch_piece; default 0: none. A fault right
-				  * behind pages that are there brings as many more, up to so
-				  * many bytes, in one read: whoever goes through memory in
-				  * order faults ever more seldom, and at most half of what is
-				  * read was not asked for */
+	size_t fault_ahead;      /* bytes, at most 64 MiB; default 0: none. A fault right behind
+				  * pages that are there brings as many more, up to so many
+				  * bytes, the first 64 KiB of them at once: whoever goes
+				  * through memory in order faults ever more seldom, and at
+				  * most half of what is read was not asked for */
 	const int *cpus;         /* worker i runs on cpus[i % cpu_count] only; NULL: anywhere */
 	size_t cpu_count;
 };
