@@ -68,24 +68,21 @@ same_file() {
 	cmp "$plain" "$memory" >&2 || fail "$1: the file is another one afterwards"
 }
 
-# both CASE [OPTION...]: without us, with us, and with us to the end.
+# both CASE [OPTION...]: without us, and with us to the end.
 both() {
 	local name=$1
 	shift
 	plainly "$name"
-	lazily "$name" "$work/image" "$@"
 	lazily "$name" "$work/image" --complete "$@"
 	same_file "$name"
 }
 
-# holds CASE [OPTION...]: as `both`, but where the file ends up depends on who
-# comes first.
+# holds CASE [OPTION...]: as `both`, but the file is left as it is.
 holds() {
 	local name=$1
 	shift
 	plainly "$name"
 	lazily "$name" "$work/image" "$@"
-	lazily "$name" "$work/image" --complete "$@"
 }
 
 # keeps_image FUNCTION: whatever it does, the image stays as it is.

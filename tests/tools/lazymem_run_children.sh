@@ -12,13 +12,13 @@ cd "$work"
 every_child() {
 	local name
 	for name in fork-exec fork-alone fork-while-mapping spawn; do
-		both $name "$@"
+		holds $name
+		both $name --prefetch all
 	done
 }
 
 make_image image
 keeps_image every_child
-keeps_image every_child --prefetch all
 
 # A child has none of the memory, and may not map it for itself.
 plainly fork-and-map
@@ -31,5 +31,5 @@ grep -q "^lazymem run: $memory is served in process" errors || fail "the child i
 preload=$(ldd "$run_program" | awk '/libc\.so/ { print $3 }')
 [ -n "$preload" ] || skip "no library to preload beside ours; all else ran"
 export RUN_PROGRAM_PRELOAD=$preload LD_PRELOAD=$preload
-both fork-exec
-both spawn
+holds fork-exec
+holds spawn

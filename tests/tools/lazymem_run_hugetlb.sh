@@ -27,19 +27,21 @@ if [ "${LAZYMEM_MOUNTED:-}" != yes ]; then
 	rm -rf "$work" "$shared_memory"
 	LAZYMEM_MOUNTED=yes exec unshare -m bash "$0" "$@"
 fi
-mount -t hugetlbfs -o pagesize=2M none "$shared_memory" || skip "no hugetlbfs"
-trap 'umount "$shared_memory"; rm -rf "$work" "$shared_memory"' EXIT
+huge=$shared_memory/huge
+mkdir "$huge"
+mount -t hugetlbfs -o pagesize=2M none "$huge" || skip "no hugetlbfs"
+trap 'umount "$huge"; rm -rf "$work" "$shared_memory"' EXIT
+memory=$huge/memory
 cd "$work"
 
-plain=$work/plain
 size=$((pages * 2097152))
 length=$((size - 1000))
 
 every_huge_view() {
 	local name
-	for name in shared private read-only reservation fixed-over populate part protection \
-		unmap shrink move dontneed remove punch-edges allocate truncate several \
-		system-calls fork-exec fork-alone error-numbers; do
+	for name in shared private reservation fixed-over populate protection unmap shrink move \
+		dontneed remove punch-edges allocate truncate several system-calls fork-alone \
+		error-numbers; do
 		wait_for_pages
 		both $name
 	done

@@ -13,7 +13,7 @@ cd "$work"
 every_thread() {
 	local name
 	for name in several system-calls other-memory; do
-		both $name
+		holds $name
 		both $name --prefetch all
 	done
 	holds hammer
