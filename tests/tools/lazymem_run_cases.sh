@@ -85,6 +85,16 @@ holds() {
 	lazily "$name" "$work/image" "$@"
 }
 
+# until_says TEXT FILE: the program has come so far.
+until_says() {
+	local tries
+	for ((tries = 0; tries < 1000; tries++)); do
+		! grep -qs "$1" "$2" || return 0
+		sleep 0.01
+	done
+	fail "the program does not say: $1"
+}
+
 # keeps_image FUNCTION: whatever it does, the image stays as it is.
 keeps_image() {
 	local before

@@ -32,6 +32,18 @@ reaches timeout 20
 	reaches sh -c 'ls / >/dev/null && cat /dev/null; sh -c "exec \"\$0\" \"\$@\"" "$0" "$@"'
 }
 
+# A program on the way that closes what it does not know: as long as a parent has not,
+# all is well; else nothing is run, as it would find zeros.
+# shellcheck disable=SC2016
+{
+	reaches bash -c 'fd=${LAZYMEM_RUN%%:*}; (exec {fd}>&-; exec "$0" "$@"); exit $?'
+	runs image -- bash -c 'fd=${LAZYMEM_RUN%%:*}; exec {fd}>&-; exec "$0" "$@"' \
+		"$run_program" shared "$memory" "$length" "$seed"
+}
+[ "$status" -eq 1 ] || fail "status $status, not 1, without the settings"
+grep -q 'it would find zeros' errors || fail "not said why nothing is run"
+[ "$(stat -c %b "$memory")" -eq 0 ] || fail "the file was written to"
+
 # A program that maps nothing of it is as it is.
 runs image -- sh -c 'echo out; echo error >&2; exit 5'
 [ "$status" -eq 5 ] || fail "status $status, not 5"
@@ -50,6 +62,29 @@ runs image -- sh -c '
 [ "$status" -eq 0 ] || fail "a second process: status $status"
 [ "$(wc -l <errors)" -ge 1 ] || fail "the second process is not told"
 grep -qF "$memory" errors || fail "the file is not named"
+
+# Nor one of another run that was started before anything was there.
+# shellcheck disable=SC2016
+start='echo waiting; while [ ! -e go ]; do sleep 0.01; done; exec "$0" "$@"'
+rm -f "$memory" stop
+mkfifo stop
+truncate -s "$size" "$memory"
+"$program" run --memory "$memory=image" -- \
+	bash -c "$start" "$run_program" hold "$memory" "$length" "$seed" <stop >held &
+first=$!
+exec 3>stop
+"$program" run --memory "$memory=image" -- bash -c "${start/go/later}" \
+	"$run_program" refused "$memory" "$length" "$seed" >output 2>errors 3>&- &
+other=$!
+until_says waiting held
+until_says waiting output
+touch go
+until_says mapped held
+touch later
+wait $other || fail "a second run of one file: status $?"
+grep -qF "$memory" errors || fail "the file is not named"
+exec 3>&-
+wait $first || fail "the first run of two: status $?"
 
 # Nor when the first one has ended: what it left is neither the image nor empty.
 # shellcheck disable=SC2016

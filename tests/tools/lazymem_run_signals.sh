@@ -30,16 +30,6 @@ for name in signals-untouched signal-storm interruption status killed; do
 	grep -q ' faults' errors || fail "$name: no summary"
 done
 
-# until_says TEXT FILE: the program has come so far.
-until_says() {
-	local tries
-	for ((tries = 0; tries < 500; tries++)); do
-		! grep -q "$1" "$2" || return 0
-		sleep 0.01
-	done
-	fail "the program does not say: $1"
-}
-
 # in_background OPTION...: the waiting program; $process is ours.
 in_background() {
 	rm -f "$memory"
