@@ -114,7 +114,7 @@ show() {
 	local version
 	version=$(LD_LIBRARY_PATH=$3 qemu_version "$1")
 	say "QEMU $version"
-	python3 "$root_dir/tools/qemu/main.py" --qemu "$1" --data "$2" --libraries "$3" \
+	python3 -B "$root_dir/tools/qemu/main.py" --qemu "$1" --data "$2" --libraries "$3" \
 		--version "$version" --work "$work" --lazymem "$lazymem" --times "$times" \
 		--memory "$memory" --in-use "$in_use" --balloon "$balloon" \
 		--accelerator "$accelerator" --parts "$parts" --json "$json"

@@ -53,5 +53,5 @@ work=$(mktemp -d "${TMPDIR:-/var/tmp}/record-traces.XXXXXX")
 [ -n "$lazymem" ] || build_lazymem
 build_guest "$work"
 say "recording"
-python3 "$root_dir/tools/qemu/record.py" --work "$work" --lazymem "$lazymem" \
+python3 -B "$root_dir/tools/qemu/record.py" --work "$work" --lazymem "$lazymem" \
 	--memory 512 --in-use 16 --output "$directory"
