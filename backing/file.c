@@ -232,7 +232,7 @@ static struct lazymem_identity identify(const struct lm_file *file, const struct
 static int file_identity(void *object, struct lazymem_identity *ret_identity)
 {
 	const struct lm_file *file = object;
-	struct measures measures;
+	struct measures measures = {.size = 0};
 	int error;
 
 	if (!file->is_writable) {
