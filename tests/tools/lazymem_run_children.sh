@@ -27,6 +27,9 @@ runs image -- "$run_program" fork-and-map "$memory" "$length" "$seed"
 grep -q "^lazymem run: $memory is served in process" errors || fail "the child is not told"
 [ "$(wc -l <errors)" -eq 1 ] || fail "more than one message"
 
+# A program that forks before it maps anything.
+both fork-then-map
+
 # What was preloaded before is so for children, too.
 preload=$(ldd "$run_program" | awk '/libc\.so/ { print $3 }')
 [ -n "$preload" ] || skip "no library to preload beside ours; all else ran"

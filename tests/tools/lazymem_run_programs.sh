@@ -49,6 +49,16 @@ runs image -- sh -c 'echo out; echo error >&2; exit 5'
 [ "$status" -eq 5 ] || fail "status $status, not 5"
 [ "$(cat output errors)" = "$(printf 'out\nerror')" ] || fail "other output"
 
+# A program without standard descriptors gets none of ours in their place.
+# shellcheck disable=SC2016
+runs image --complete -- sh -c 'exec "$0" "$@" <&- >&- 2>&-' \
+	"$run_program" closed-output "$memory" "$length" "$seed"
+[ "$status" -eq 0 ] || fail "closed-output: status $status"
+full_copy "$plain"
+same_file closed-output
+"$run_program" closed-output "$plain" "$length" "$seed" <&- >&- 2>&- ||
+	fail "closed-output does not hold without us"
+
 # A second process that maps it while the first one has it.
 # shellcheck disable=SC2016
 runs image -- sh -c '

@@ -12,7 +12,8 @@ cd "$work"
 every_view() {
 	local name
 	for name in shared private read-only reservation fixed-over populate locked part beyond \
-		other-paths large-file-names protection unmap shrink grow move duplicate keep-old; do
+		other-paths large-file-names protection unmap shrink grow move duplicate keep-old other-flags \
+		many-views; do
 		both $name
 	done
 }

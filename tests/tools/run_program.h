@@ -103,6 +103,7 @@ typedef void run_case(struct target *target);
 /* run_program_views.c */
 run_case shared_view, private_view, read_only, reservation, fixed_over, populate_flag, locked;
 run_case part_of_file, beyond_file, other_paths, large_file_names, protection, some_pages;
+run_case other_flags, many_views;
 
 /* run_program_unmap.c */
 run_case unmap, shrink, grow, move, duplicate, keep_old;
@@ -115,7 +116,7 @@ run_case spanning_advice, do_fork;
 run_case several_views, hammer, system_calls, two_files, hold, refused, image_gone;
 
 /* run_program_children.c */
-run_case fork_exec, fork_alone, fork_and_map, fork_while_mapping, spawn;
+run_case fork_exec, fork_alone, fork_and_map, fork_then_map, fork_while_mapping, spawn;
 int examined_child(int argc, char **argv);
 
 /* run_program_signals.c */
@@ -123,7 +124,7 @@ run_case signals_untouched, signal_storm, interruption, ends_with_status, ends_b
 run_case waits_for_signal;
 
 /* run_program_untouched.c */
-run_case error_numbers, other_memory;
+run_case error_numbers, other_memory, closed_output;
 
 /* run_program_random.c */
 run_case random_calls, random_threads;

@@ -228,6 +228,22 @@ void fork_and_map(struct target *t)
 	expect(t, at, 0, t->size, IMAGE);
 }
 
+/* Nobody has mapped it before the fork, as in a daemon. */
+void fork_then_map(struct target *t)
+{
+	const pid_t child = fork();
+
+	if (child == 0) {
+		char *at = map_whole(t);
+
+		CHECK(setsid() >= 0);
+		expect(t, at, 0, t->size, IMAGE);
+		fill(t, at, 0, t->page, WRITTEN);
+		exit(9);
+	}
+	expect_status(child, 9);
+}
+
 static void *map_and_unmap(void *context)
 {
 	struct family *family = context;

@@ -217,3 +217,20 @@ void other_memory(struct target *t)
 	expect(t, map_whole(t), 0, t->page, IMAGE);
 	run_threads(4, use_much, t);
 }
+
+/* ---- descriptors of others -------------------------------------------------------------- */
+
+/* What is closed stays closed, so that what is written there goes nowhere. */
+void closed_output(struct target *t)
+{
+	const int ends[] = {STDOUT_FILENO, STDERR_FILENO};
+	char *at;
+
+	at = map_whole(t);
+	expect(t, at, 0, t->page, IMAGE);
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		if (write(ends[i], "text", 4) != -1 || errno != EBADF)
+			exit(2);
+	}
+	expect(t, at, 0, t->size, IMAGE);
+}

@@ -331,3 +331,45 @@ void some_pages(struct target *t)
 	for (size_t i = pages; i-- > 0;)
 		expect(t, at + i * stride, i * stride, t->page, IMAGE);
 }
+
+/* Flags that change nothing of the content. */
+void other_flags(struct target *t)
+{
+	const int flags[] = {
+		MAP_SHARED_VALIDATE,
+		MAP_SHARED | MAP_NORESERVE,
+		MAP_PRIVATE | MAP_NORESERVE,
+		MAP_SHARED | MAP_32BIT,
+		MAP_SHARED_VALIDATE | MAP_POPULATE,
+		MAP_PRIVATE | MAP_DENYWRITE | MAP_STACK,
+	};
+	const size_t part = t->size / 8;
+
+	for (size_t i = 0; i < COUNT(flags); i++) {
+		char *at = map(t, i * part, part, BOTH | PROT_EXEC, flags[i]);
+
+		expect(t, at, i * part, part, IMAGE);
+		at = map(t, i * part, part, PROT_READ, flags[i]);
+		expect(t, at, i * part, part, IMAGE);
+		CHECK(signal_of_write(at) == SIGSEGV);
+	}
+}
+
+/* A view for each page, from the last to the first, and more of some. */
+void many_views(struct target *t)
+{
+	const size_t pages = t->size / t->page;
+	char **views = calloc(2 * pages, sizeof(*views));
+
+	CHECK(views != NULL);
+	for (size_t i = 2 * pages; i-- > 0;)
+		views[i] = map(t, i % pages * t->page, t->page, BOTH,
+			       i % 3 == 0 ? MAP_PRIVATE : MAP_SHARED);
+	for (size_t i = 0; i < 2 * pages; i += 2)
+		expect(t, views[i], i % pages * t->page, t->page, IMAGE);
+	for (size_t i = 0; i < 2 * pages; i += 4)
+		CHECK(munmap(views[i], t->page) == 0);
+	for (size_t i = 1; i < 2 * pages; i += 2)
+		expect(t, views[i], i % pages * t->page, t->page, IMAGE);
+	free(views);
+}
