@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * inject_delay.c - a backing object whose reads take their time.
+ * inject_delay.c - a backing object whose reads, writes and flushes take their
+ * time.
  *
  * A read goes to the inner object at once, with its queue, so that the I/O is
  * done where it always is. Only the completion is put off: when the inner read
  * is over before its time, the child waits in a list, sorted by when it is due,
  * and one thread of the object completes it then. A read that took longer by
- * itself completes at once where it is.
+ * itself completes at once where it is. Writes and flushes go the same way; a
+ * discard sleeps.
  *
  * The lock guards the list and the two flags, and is never held while a
  * completion runs: it may submit the next read here, or drop the last
@@ -14,7 +16,7 @@
  * join itself; it is then left an orphan, and frees the object when it ends.
  *
  *   list empty, is_closing  ->  the thread ends
- *   is_closing  ->  no read is in flight, so the list is empty and stays so
+ *   is_closing  ->  nothing is in flight, so the list is empty and stays so
  */
 #include <lazymem/inject.h>
 
@@ -23,6 +25,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -75,9 +78,9 @@ static struct lm_child *remove_first(struct delay *delay)
 	return child;
 }
 
-static void inner_read_over(struct lazymem_read *read, int error)
+/* The inner read, write or flush is over. */
+static void complete_when_due(struct lm_child *child, int error)
 {
-	struct lm_child *child = read->context;
 	struct delay *delay = (struct delay *)child->wrapper;
 
 	if (lm_clock_ns() >= child->due_ns) {
@@ -91,6 +94,25 @@ static void inner_read_over(struct lazymem_read *read, int error)
 	pthread_mutex_unlock(&delay->lock);
 }
 
+static void inner_read_over(struct lazymem_read *read, int error)
+{
+	complete_when_due(read->context, error);
+}
+
+static void inner_write_over(struct lazymem_write *write, int error)
+{
+	complete_when_due(write->context, error);
+}
+
+static void forward(struct lm_child *child)
+{
+	const struct delay *delay = (const struct delay *)child->wrapper;
+
+	if (!lm_add(child->submitted_ns, delay->nanoseconds, &child->due_ns))
+		child->due_ns = UINT64_MAX;
+	lm_wrapper_forward(child);
+}
+
 static void delay_read(void *object, struct lazymem_read *read)
 {
 	struct delay *delay = object;
@@ -101,11 +123,51 @@ static void delay_read(void *object, struct lazymem_read *read)
 		return;
 	}
 	child = lm_wrapper_child(&delay->wrapper, read, read->length, inner_read_over);
-	if (child == NULL)
+	if (child != NULL)
+		forward(child);
+}
+
+static void delay_write(void *object, struct lazymem_write *write)
+{
+	struct delay *delay = object;
+	struct lm_child *child;
+
+	if (!lm_wrapper_hits_bytes(&delay->wrapper, LAZYMEM_INJECT_WRITE, write->offset,
+				   write->length)) {
+		lm_wrapper_pass_write(&delay->wrapper, write);
 		return;
-	if (!lm_add(child->submitted_ns, delay->nanoseconds, &child->due_ns))
-		child->due_ns = UINT64_MAX;
-	lm_wrapper_forward(child);
+	}
+	child = lm_wrapper_write_child(&delay->wrapper, LAZYMEM_INJECT_WRITE, write, write->length,
+				       inner_write_over);
+	if (child != NULL)
+		forward(child);
+}
+
+static void delay_flush(void *object, struct lazymem_write *flush)
+{
+	struct delay *delay = object;
+	struct lm_child *child;
+
+	if (!lm_wrapper_hits_flush(&delay->wrapper)) {
+		lm_wrapper_pass_flush(&delay->wrapper, flush);
+		return;
+	}
+	child = lm_wrapper_write_child(&delay->wrapper, LAZYMEM_INJECT_FLUSH, flush, 0,
+				       inner_write_over);
+	if (child != NULL)
+		forward(child);
+}
+
+static int delay_discard(void *object, uint64_t offset, uint64_t length)
+{
+	const struct delay *delay = object;
+	struct timespec left = {.tv_sec = (time_t)(delay->nanoseconds / LM_NS_PER_S),
+				.tv_nsec = (long)(delay->nanoseconds % LM_NS_PER_S)};
+
+	if (lm_wrapper_hits_bytes(&delay->wrapper, LAZYMEM_INJECT_DISCARD, offset, length))
+		while (nanosleep(&left, &left) != 0 && errno == EINTR)
+			continue;
+	return lm_wrapper_discard(object, offset, length);
 }
 
 /* Wait, with the lock held, until the list changes or the first is due. */
@@ -118,7 +180,7 @@ static void wait_for_first(struct delay *delay)
 	pthread_cond_timedwait(&delay->changed, &delay->lock, &until);
 }
 
-static void *complete_due_reads(void *argument)
+static void *complete_what_is_due(void *argument)
 {
 	struct delay *delay = argument;
 	bool is_orphan;
@@ -169,6 +231,9 @@ static const struct lazymem_backing_operations operations = {
 	.extent = lm_wrapper_extent,
 	.identity = lm_wrapper_identity,
 	.readahead = lm_wrapper_readahead,
+	.write = delay_write,
+	.flush = delay_flush,
+	.discard = delay_discard,
 	.close = delay_close,
 };
 
@@ -182,7 +247,7 @@ static int start_thread(struct delay *delay)
 	sigfillset(&all);
 	pthread_attr_init(&attributes);
 	pthread_attr_setsigmask_np(&attributes, &all);
-	error = pthread_create(&delay->thread, &attributes, complete_due_reads, delay);
+	error = pthread_create(&delay->thread, &attributes, complete_what_is_due, delay);
 	pthread_attr_destroy(&attributes);
 	if (error != 0)
 		return lm_error_errno(-error, "cannot start the thread that delays reads");

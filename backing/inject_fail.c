@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * inject_fail.c - a backing object whose reads fail without being read.
+ * inject_fail.c - a backing object whose reads fail without being read, and whose
+ * writes, flushes and discards without being done.
  */
 #include <lazymem/inject.h>
 
@@ -12,7 +13,7 @@
 struct fail {
 	struct lm_wrapper wrapper;
 	int error;
-	_Atomic uint64_t count; /* reads still to fail */
+	_Atomic uint64_t count; /* still to fail */
 };
 
 static void fail_read(void *object, struct lazymem_read *read)
@@ -25,12 +26,47 @@ static void fail_read(void *object, struct lazymem_read *read)
 		lm_wrapper_pass(&fail->wrapper, read);
 }
 
+static void fail_write(void *object, struct lazymem_write *write)
+{
+	struct fail *fail = object;
+
+	if (lm_wrapper_hits_bytes(&fail->wrapper, LAZYMEM_INJECT_WRITE, write->offset,
+				  write->length) &&
+	    lm_wrapper_take(&fail->count))
+		lazymem_write_complete(write, fail->error);
+	else
+		lm_wrapper_pass_write(&fail->wrapper, write);
+}
+
+static void fail_flush(void *object, struct lazymem_write *flush)
+{
+	struct fail *fail = object;
+
+	if (lm_wrapper_hits_flush(&fail->wrapper) && lm_wrapper_take(&fail->count))
+		lazymem_write_complete(flush, fail->error);
+	else
+		lm_wrapper_pass_flush(&fail->wrapper, flush);
+}
+
+static int fail_discard(void *object, uint64_t offset, uint64_t length)
+{
+	struct fail *fail = object;
+
+	if (lm_wrapper_hits_bytes(&fail->wrapper, LAZYMEM_INJECT_DISCARD, offset, length) &&
+	    lm_wrapper_take(&fail->count))
+		return fail->error;
+	return lm_wrapper_discard(object, offset, length);
+}
+
 static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = fail_read,
 	.extent = lm_wrapper_extent,
 	.identity = lm_wrapper_identity,
 	.readahead = lm_wrapper_readahead,
+	.write = fail_write,
+	.flush = fail_flush,
+	.discard = fail_discard,
 	.close = lm_wrapper_close,
 };
 

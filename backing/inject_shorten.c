@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * inject_shorten.c - a backing object whose reads end half way.
+ * inject_shorten.c - a backing object whose reads and writes end half way.
  */
 #include <lazymem/inject.h>
 
@@ -10,7 +10,7 @@
 
 struct shorten {
 	struct lm_wrapper wrapper;
-	_Atomic uint64_t count; /* reads still to shorten */
+	_Atomic uint64_t count; /* still to shorten */
 };
 
 static void half_read(struct lazymem_read *read, int error)
@@ -50,12 +50,42 @@ static void shorten_read(void *object, struct lazymem_read *read)
 		lm_wrapper_forward(child);
 }
 
+static void half_written(struct lazymem_write *write, int error)
+{
+	lm_wrapper_complete(write->context, error != 0 ? error : -ENOSPC);
+}
+
+static void shorten_write(void *object, struct lazymem_write *write)
+{
+	struct shorten *shorten = object;
+	const size_t half = write->length / 2;
+	struct lm_child *child;
+
+	if (!lm_wrapper_hits_bytes(&shorten->wrapper, LAZYMEM_INJECT_WRITE, write->offset,
+				   write->length) ||
+	    !lm_wrapper_take(&shorten->count)) {
+		lm_wrapper_pass_write(&shorten->wrapper, write);
+		return;
+	}
+	if (half == 0) {
+		lazymem_write_complete(write, -ENOSPC);
+		return;
+	}
+	child = lm_wrapper_write_child(&shorten->wrapper, LAZYMEM_INJECT_WRITE, write, half,
+				       half_written);
+	if (child != NULL)
+		lm_wrapper_forward(child);
+}
+
 static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = shorten_read,
 	.extent = lm_wrapper_extent,
 	.identity = lm_wrapper_identity,
 	.readahead = lm_wrapper_readahead,
+	.write = shorten_write,
+	.flush = lm_wrapper_flush,
+	.discard = lm_wrapper_discard,
 	.close = lm_wrapper_close,
 };
 

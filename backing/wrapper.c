@@ -3,7 +3,7 @@
  * wrapper.c - the common part of the objects that wrap another one.
  *
  * A read belongs to one object, so a wrapper forwards a child read of its own
- * for each outer one. Children are kept for the next read once they are over;
+ * for each outer one, and likewise for writes and flushes. Children are kept for the next read once they are over;
  * they are freed with the wrapper. That costs a lock and, at first, an
  * allocation for each read: wrappers are there for tests.
  *
@@ -19,11 +19,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define KNOWN_OPERATIONS                                                                           \
+	((unsigned)LAZYMEM_INJECT_READ | LAZYMEM_INJECT_WRITE | LAZYMEM_INJECT_FLUSH |             \
+	 LAZYMEM_INJECT_DISCARD)
+
 void *lm_wrapper_create(size_t size, struct lazymem_backing *inner,
 			struct lazymem_inject_range range, int *ret_error)
 {
 	struct lm_wrapper *wrapper;
 
+	if ((range.operations & ~KNOWN_OPERATIONS) != 0) {
+		*ret_error = lm_error(-EINVAL, "unknown operation to hit in %#x", range.operations);
+		return NULL;
+	}
 	if (inner == NULL) {
 		*ret_error = lm_error(-EINVAL, "no backing object to wrap");
 		return NULL;
@@ -62,6 +70,11 @@ int lm_wrapper_publish(struct lm_wrapper *wrapper,
 
 	if (lazymem_backing_takes_parts(wrapper->inner))
 		own.read_parts = own.read;
+	if (!lazymem_backing_is_writable(wrapper->inner)) {
+		own.write = NULL;
+		own.flush = NULL;
+		own.discard = NULL;
+	}
 	if (asprintf(&name, "%s (%s)", lazymem_backing_name(wrapper->inner), adjective) < 0)
 		return lm_error(-ENOMEM, "no memory to wrap %s",
 				lazymem_backing_name(wrapper->inner));
@@ -71,17 +84,39 @@ int lm_wrapper_publish(struct lm_wrapper *wrapper,
 	return error;
 }
 
-static bool overlaps(const struct lazymem_inject_range *range, uint64_t offset, size_t length)
+static bool overlaps(const struct lazymem_inject_range *range, uint64_t offset, uint64_t length)
 {
+	if (range->length == 0)
+		return true;
 	if (offset < range->start)
 		return range->start - offset < length;
 	return offset - range->start < range->length;
 }
 
+/* Reads, where nobody says. */
+static bool hits(const struct lm_wrapper *wrapper, enum lazymem_inject_operation operation)
+{
+	const unsigned operations = wrapper->range.operations;
+
+	return operations == 0 ? operation == LAZYMEM_INJECT_READ : (operations & operation) != 0;
+}
+
+bool lm_wrapper_hits_bytes(const struct lm_wrapper *wrapper,
+			   enum lazymem_inject_operation operation, uint64_t offset,
+			   uint64_t length)
+{
+	return hits(wrapper, operation) && overlaps(&wrapper->range, offset, length);
+}
+
+bool lm_wrapper_hits_flush(const struct lm_wrapper *wrapper)
+{
+	return hits(wrapper, LAZYMEM_INJECT_FLUSH);
+}
+
 bool lm_wrapper_hits(const struct lm_wrapper *wrapper, const struct lazymem_read *read)
 {
-	if (wrapper->range.length == 0)
-		return true;
+	if (!hits(wrapper, LAZYMEM_INJECT_READ))
+		return false;
 	if (read->parts == NULL)
 		return overlaps(&wrapper->range, read->offset, read->length);
 	for (size_t i = 0; i < read->part_count; i++) {
@@ -145,6 +180,7 @@ struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_rea
 		lazymem_read_complete(outer, -ENOMEM);
 		return NULL;
 	}
+	child->operation = LAZYMEM_INJECT_READ;
 	child->read = (struct lazymem_read){.offset = outer->offset,
 					    .length = length,
 					    .buffer = outer->buffer,
@@ -161,17 +197,53 @@ struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_rea
 	return child;
 }
 
+struct lm_child *lm_wrapper_write_child(struct lm_wrapper *wrapper,
+					enum lazymem_inject_operation operation,
+					struct lazymem_write *outer, size_t length,
+					lazymem_write_completion complete)
+{
+	struct lm_child *child = take_spare(wrapper);
+
+	if (child == NULL) {
+		lazymem_write_complete(outer, -ENOMEM);
+		return NULL;
+	}
+	child->operation = operation;
+	child->write = (struct lazymem_write){.offset = outer->offset,
+					      .length = length,
+					      .buffer = outer->buffer,
+					      .complete = complete,
+					      .context = child,
+					      .queue = outer->queue};
+	child->outer_write = outer;
+	child->wrapper = wrapper;
+	child->submitted_ns = lm_clock_ns();
+	return child;
+}
+
 void lm_wrapper_forward(struct lm_child *child)
 {
-	lazymem_backing_submit(child->wrapper->inner, &child->read);
+	struct lazymem_backing *inner = child->wrapper->inner;
+
+	if (child->operation == LAZYMEM_INJECT_READ)
+		lazymem_backing_submit(inner, &child->read);
+	else if (child->operation == LAZYMEM_INJECT_WRITE)
+		lazymem_backing_submit_write(inner, &child->write);
+	else
+		lazymem_backing_submit_flush(inner, &child->write);
 }
 
 void lm_wrapper_complete(struct lm_child *child, int error)
 {
 	struct lazymem_read *outer = child->outer;
+	struct lazymem_write *outer_write = child->outer_write;
+	const bool is_read = child->operation == LAZYMEM_INJECT_READ;
 
 	give_back(child);
-	lazymem_read_complete(outer, error);
+	if (is_read)
+		lazymem_read_complete(outer, error);
+	else
+		lazymem_write_complete(outer_write, error);
 }
 
 static void pass_on(struct lazymem_read *read, int error)
@@ -182,6 +254,29 @@ static void pass_on(struct lazymem_read *read, int error)
 void lm_wrapper_pass(struct lm_wrapper *wrapper, struct lazymem_read *outer)
 {
 	struct lm_child *child = lm_wrapper_child(wrapper, outer, outer->length, pass_on);
+
+	if (child != NULL)
+		lm_wrapper_forward(child);
+}
+
+static void pass_on_write(struct lazymem_write *write, int error)
+{
+	lm_wrapper_complete(write->context, error);
+}
+
+void lm_wrapper_pass_write(struct lm_wrapper *wrapper, struct lazymem_write *outer)
+{
+	struct lm_child *child = lm_wrapper_write_child(wrapper, LAZYMEM_INJECT_WRITE, outer,
+							outer->length, pass_on_write);
+
+	if (child != NULL)
+		lm_wrapper_forward(child);
+}
+
+void lm_wrapper_pass_flush(struct lm_wrapper *wrapper, struct lazymem_write *outer)
+{
+	struct lm_child *child =
+		lm_wrapper_write_child(wrapper, LAZYMEM_INJECT_FLUSH, outer, 0, pass_on_write);
 
 	if (child != NULL)
 		lm_wrapper_forward(child);
@@ -207,6 +302,18 @@ void lm_wrapper_readahead(void *object, uint64_t offset, uint64_t length)
 	const struct lm_wrapper *wrapper = object;
 
 	lazymem_backing_readahead(wrapper->inner, offset, length);
+}
+
+void lm_wrapper_flush(void *object, struct lazymem_write *flush)
+{
+	lm_wrapper_pass_flush(object, flush);
+}
+
+int lm_wrapper_discard(void *object, uint64_t offset, uint64_t length)
+{
+	const struct lm_wrapper *wrapper = object;
+
+	return lazymem_backing_discard(wrapper->inner, offset, length);
 }
 
 void lm_wrapper_close(void *object)

@@ -49,7 +49,7 @@ static void a_read_completes_no_earlier(void **state)
 
 static void reads_outside_the_range_are_not_held_up(void **state)
 {
-	const struct lazymem_inject_range range = {4096, 4096};
+	const struct lazymem_inject_range range = {.start = 4096, .length = 4096};
 	struct lazymem_backing *delay;
 	uint64_t start = now_ns();
 
@@ -142,7 +142,7 @@ static void a_thousand_reads_are_delayed_side_by_side(void **state)
 
 static void reads_complete_in_the_order_they_are_due(void **state)
 {
-	const struct lazymem_inject_range first_bytes = {0, 64};
+	const struct lazymem_inject_range first_bytes = {.start = 0, .length = 64};
 	struct lazymem_backing *slow, *delay;
 	struct timed_read reads[2] = {0};
 
@@ -266,7 +266,7 @@ static void closing_does_not_wait_for_the_delay(void **state)
 
 static void a_delay_without_end_is_possible(void **state)
 {
-	const struct lazymem_inject_range range = {0, 1};
+	const struct lazymem_inject_range range = {.start = 0, .length = 1};
 	struct lazymem_backing *delay;
 
 	(void)state;

@@ -33,7 +33,7 @@ static void a_count_of_none_fails_none(void **state)
 
 static void only_reads_that_overlap_the_range_fail(void **state)
 {
-	const struct lazymem_inject_range range = {100, 10};
+	const struct lazymem_inject_range range = {.start = 100, .length = 10};
 	struct lazymem_backing *fail;
 
 	(void)state;
@@ -50,7 +50,7 @@ static void only_reads_that_overlap_the_range_fail(void **state)
 
 static void a_range_may_reach_to_the_end_of_all_numbers(void **state)
 {
-	const struct lazymem_inject_range range = {100, UINT64_MAX};
+	const struct lazymem_inject_range range = {.start = 100, .length = UINT64_MAX};
 	struct lazymem_backing *fail;
 
 	(void)state;

@@ -21,7 +21,7 @@
 
 #define LENGTH 65536
 
-static const struct lazymem_inject_range everything = {0, 0};
+static const struct lazymem_inject_range everything = {0};
 
 static unsigned char sample[LENGTH];
 static unsigned char buffer[LENGTH];

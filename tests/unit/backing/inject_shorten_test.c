@@ -33,7 +33,7 @@ static void a_single_byte_is_not_delivered(void **state)
 
 static void only_reads_that_overlap_the_range_are_shortened(void **state)
 {
-	const struct lazymem_inject_range range = {4096, 4096};
+	const struct lazymem_inject_range range = {.start = 4096, .length = 4096};
 	struct lazymem_backing *shorten;
 
 	(void)state;

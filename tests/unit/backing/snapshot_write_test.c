@@ -365,7 +365,7 @@ static void cancelled_writing_leaves_nothing(void **state)
 
 static void failing_source_is_named_with_the_place(void **state)
 {
-	const struct lazymem_inject_range range = {600 * PAGE, PAGE};
+	const struct lazymem_inject_range range = {.start = 600 * PAGE, .length = PAGE};
 	struct lazymem_backing *failing;
 
 	(void)state;

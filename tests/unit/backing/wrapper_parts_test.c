@@ -171,8 +171,9 @@ static void a_read_hits_when_any_part_overlaps(void **state)
 		struct lazymem_inject_range range;
 		int error;
 	} rows[] = {
-		{{20099, 1}, -EIO}, {{4000, 97}, -EIO}, {{40149, 1000}, -EIO}, {{0, 0}, -EIO},
-		{{4146, 15854}, 0}, {{0, 4096}, 0},     {{40150, 1000}, 0},
+		{{20099, 1, 0}, -EIO}, {{4000, 97, 0}, -EIO}, {{40149, 1000, 0}, -EIO},
+		{{0, 0, 0}, -EIO},     {{4146, 15854, 0}, 0}, {{0, 4096, 0}, 0},
+		{{40150, 1000, 0}, 0},
 	};
 
 	(void)state;
@@ -188,7 +189,7 @@ static void a_read_hits_when_any_part_overlaps(void **state)
 
 static void parts_are_delayed(void **state)
 {
-	const struct lazymem_inject_range third = {40000, 1};
+	const struct lazymem_inject_range third = {.start = 40000, .length = 1};
 	struct lazymem_backing *delay;
 	const uint64_t before = now_ns();
 
