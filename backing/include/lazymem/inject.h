@@ -2,7 +2,7 @@
  *
  * inject.h - for whoever tests a monitor: backing objects that wrap another
  * one and delay, fail, shorten or record its reads, and, where that is writable,
- * its writes, flushes and discards. They
+ * its writes, flushes and discards; and one that models a failure of power. They
  * nest in any order, pass extents, identity and readahead through, take parts
  * where it does, and are writable when it is.
  *
@@ -81,6 +81,20 @@ LAZYMEM_PUBLIC int lazymem_inject_record(struct lazymem_backing *inner,
 					 void (*observe)(void *context,
 							 const struct lazymem_inject_read *read),
 					 void *context, struct lazymem_backing **ret_backing);
+
+/* Power: a disk with a cache that forgets. What is written or discarded is seen by
+ * reads at once, and reaches the inner object, which is writable, with the next
+ * flush; until then it is in memory, as much as was written. Reads and flushes
+ * block. -EROFS when inner is read-only, -EINVAL without it, -ENOMEM. Any thread.
+ * Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_inject_power(struct lazymem_backing *inner,
+					struct lazymem_backing **ret_backing);
+
+/* The power of an object of lazymem_inject_power fails, and comes back: what was
+ * not flushed is lost, all of it with a seed of 0; else each sector of 512 bytes of
+ * each write and discard is lost or not, as the seed decides. -EINVAL for another
+ * object, or what writing to the inner one answered. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_inject_power_failure(struct lazymem_backing *backing, uint64_t seed);
 
 #ifdef __cplusplus
 }
