@@ -11,7 +11,7 @@ cd "$work"
 
 every_signal() {
 	local name
-	for name in signals-untouched signal-storm interruption status killed; do
+	for name in signals-untouched signal-storm calls-in-handler interruption status killed; do
 		plainly $name 2>/dev/null
 		lazily $name image 2>/dev/null
 	done

@@ -62,6 +62,7 @@ static const struct {
 	{"spawn", spawn},
 	{"signals-untouched", signals_untouched},
 	{"signal-storm", signal_storm},
+	{"calls-in-handler", calls_in_handler},
 	{"interruption", interruption},
 	{"status", ends_with_status},
 	{"killed", ends_by_signal},

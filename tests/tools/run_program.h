@@ -120,7 +120,8 @@ run_case fork_exec, fork_alone, fork_and_map, fork_then_map, fork_while_mapping,
 int examined_child(int argc, char **argv);
 
 /* run_program_signals.c */
-run_case signals_untouched, signal_storm, interruption, ends_with_status, ends_by_signal;
+run_case signals_untouched, signal_storm, calls_in_handler, interruption, ends_with_status,
+	ends_by_signal;
 run_case waits_for_signal;
 
 /* run_program_untouched.c */

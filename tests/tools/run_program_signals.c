@@ -183,6 +183,54 @@ void signal_storm(struct target *t)
 	CHECK(atomic_load(&strayed) == 0);
 }
 
+/* ---- calls in a handler ------------------------------------------------------------------ */
+
+static const struct target *mapped_in_handler;
+
+/* Whatever the thread was in the middle of. */
+static void map_in_handler(int number)
+{
+	const struct target *t = mapped_in_handler;
+	const int saved = errno;
+	char *at = map(t, t->page, t->page, BOTH, MAP_SHARED);
+
+	(void)number;
+	expect(t, at, t->page, t->page, IMAGE);
+	CHECK(munmap(at, t->page) == 0);
+	atomic_fetch_add(&taken, 1);
+	errno = saved;
+}
+
+static void map_often(size_t number, void *context)
+{
+	const struct target *t = context;
+	uint64_t random = number + t->seed;
+
+	while (atomic_load(&taken) < 100) {
+		const size_t offset = draw(&random, t->size / t->page) * t->page;
+		char *at = map(t, offset, t->page, BOTH, MAP_SHARED);
+
+		expect(t, at, offset, t->page, IMAGE);
+		at = mremap(at, t->page, t->page, MREMAP_MAYMOVE | MREMAP_FIXED, reserve(t->page));
+		CHECK(at != MAP_FAILED);
+		expect(t, at, offset, t->page, IMAGE);
+		CHECK(madvise(at, t->page, MADV_DONTNEED) == 0 && munmap(at, t->page) == 0);
+	}
+}
+
+void calls_in_handler(struct target *t)
+{
+	const struct sigaction action = {.sa_handler = map_in_handler, .sa_flags = SA_RESTART};
+	const struct itimerval often = {{0, 500}, {0, 500}};
+	const struct itimerval never = {{0, 0}, {0, 0}};
+
+	mapped_in_handler = t;
+	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+	CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+	run_threads(THREADS, map_often, t);
+	CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+}
+
 /* ---- interrupted calls -------------------------------------------------------------------- */
 
 static void alarm_soon(int flags)
