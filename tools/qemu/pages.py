@@ -6,7 +6,7 @@ from guest import Failed
 
 PAGE = 4096
 PIECE = 256 * PAGE
-ZEROS = bytes(PAGE)
+ZEROS = bytes(PIECE)
 
 
 def data_ranges(file):
@@ -32,14 +32,18 @@ def pages_with_data(*files):
 
 
 def differing_pages(old, new):
-    """(offset, new bytes) of each page that is not the same in two open files."""
+    """(offset, new bytes) of each page that is not the same in two open files of
+    the same length."""
+    before, after = bytearray(PIECE), bytearray(PIECE)
     for start in pages_with_data(old, new):
-        before, after = (os.pread(file.fileno(), PIECE, start) for file in (old, new))
+        length = os.preadv(new.fileno(), [after], start)
+        if os.preadv(old.fileno(), [before], start) != length:
+            raise Failed(f"{old.name} and {new.name} have not the same length")
         if before == after:
             continue
-        for at in range(0, len(after), PAGE):
+        for at in range(0, length, PAGE):
             if before[at:at + PAGE] != after[at:at + PAGE]:
-                yield start + at, after[at:at + PAGE]
+                yield start + at, bytes(after[at:at + PAGE])
 
 
 def write_diff(old_path, new_path, diff_path):
@@ -79,6 +83,6 @@ def flatten_core(core_path, raw_path, length):
             for start in range(address, end, PIECE):
                 piece = os.pread(core.fileno(), min(PIECE, end - start), offset + start - address)
                 covered += len(piece)
-                if piece.count(0) != len(piece):
+                if piece != ZEROS[:len(piece)]:
                     os.pwrite(raw.fileno(), piece, start)
     return covered
