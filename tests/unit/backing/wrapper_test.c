@@ -29,7 +29,7 @@ void *__wrap_calloc(size_t count, size_t size)
 
 static bool hits(uint64_t start, uint64_t length, uint64_t offset, size_t read_length)
 {
-	const struct lm_wrapper wrapper = {.range = {start, length}};
+	const struct lm_wrapper wrapper = {.range = {.start = start, .length = length}};
 	const struct lazymem_read read = {.offset = offset, .length = read_length};
 
 	return lm_wrapper_hits(&wrapper, &read);

@@ -8,6 +8,7 @@
 #include <lazymem/backing.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define LENGTH UINT64_C(10000)
@@ -31,7 +32,7 @@ static void fake_read(void *object, struct lazymem_read *read)
 static void end(struct fake *fake, struct lazymem_write *write)
 {
 	if (fake->keeps)
-		fake->kept = write;
+		__atomic_store_n(&fake->kept, write, __ATOMIC_RELEASE);
 	else
 		lazymem_write_complete(write, fake->error);
 }
@@ -326,8 +327,10 @@ static bool aborts(void (*act)(struct lazymem_write *write))
 	if (child == 0) {
 		struct outcome outcome = {0};
 		struct lazymem_write write = make_write(0, 1, &outcome);
+		const struct rlimit none = {0, 0};
 
 		signal(SIGABRT, SIG_DFL);
+		setrlimit(RLIMIT_CORE, &none);
 		fake.keeps = true;
 		act(&write);
 		_exit(0);
