@@ -34,8 +34,11 @@ full_copy() {
 plainly() {
 	full_copy "$memory"
 	plain_status=0
-	timeout 30 "$run_program" "$1" "$memory" "$length" "$seed" </dev/null \
-		>"$work/output" 2>"$work/errors" || plain_status=$?
+	# The shell says to its own stderr that a program was killed.
+	{
+		timeout 30 "$run_program" "$1" "$memory" "$length" "$seed" </dev/null \
+			>"$work/output" 2>"$work/errors" || plain_status=$?
+	} 2>/dev/null
 	sort "$work/output" >"$work/plain_output"
 	[ ! -s "$work/errors" ] || fail "$1 does not hold without us"
 	mv "$memory" "$plain"
@@ -47,8 +50,10 @@ runs() {
 	shift
 	rm -f "$memory"
 	status=0
-	timeout 30 "$program" run --memory "$memory=$image" --create "$@" </dev/null \
-		>"$work/output" 2>"$work/errors" || status=$?
+	{
+		timeout 30 "$program" run --memory "$memory=$image" --create "$@" </dev/null \
+			>"$work/output" 2>"$work/errors" || status=$?
+	} 2>/dev/null
 	[ "$status" -ne 77 ] || skip "$(cat "$work/errors")"
 }
 

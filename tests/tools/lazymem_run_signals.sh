@@ -12,8 +12,7 @@ cd "$work"
 every_signal() {
 	local name
 	for name in signals-untouched signal-storm calls-in-handler interruption status killed; do
-		plainly $name 2>/dev/null
-		lazily $name image 2>/dev/null
+		holds $name
 	done
 }
 
@@ -22,8 +21,8 @@ keeps_image every_signal
 
 # The same with a parent that waits for the summary.
 for name in signals-untouched signal-storm interruption status killed; do
-	plainly $name 2>/dev/null
-	{ runs image --stats -- "$run_program" $name "$memory" "$length" "$seed"; } 2>/dev/null
+	plainly $name
+	runs image --stats -- "$run_program" $name "$memory" "$length" "$seed"
 	[ "$status" -eq "$plain_status" ] || fail "$name: status $status, not $plain_status"
 	same plain_output <(sort output)
 	! grep -qv '^lazymem run: ' errors || fail "$name: more than a summary"
@@ -32,7 +31,7 @@ done
 
 # in_background OPTION...: the waiting program; $process is ours.
 in_background() {
-	rm -f "$memory"
+	rm -f "$memory" waiting
 	set -m
 	"$program" run --memory "$memory=image" --create "$@" -- \
 		"$run_program" wait "$memory" "$length" "$seed" </dev/null >waiting 2>errors &
