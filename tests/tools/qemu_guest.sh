@@ -1,6 +1,6 @@
 #!/bin/bash
 # A real guest in a stock QEMU finds its memory right after each kind of restore,
-# in short: a small guest, twice each, and the figures once.
+# in short: a small guest, with two seeds.
 set -euo pipefail
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +12,6 @@ done
 [ "$(dpkg-query -W -f='${db:Status-Status}' busybox-static 2>/dev/null)" = installed ] ||
 	skip "busybox-static is not installed"
 
-# may_serve: whether this user may have a userfaultfd.
 truncate -s 4K "$work/image"
 run run --memory "/dev/shm/qemu-guest-test.$$=$work/image" --create -- "$(command -v true)"
 rm -f "/dev/shm/qemu-guest-test.$$"
