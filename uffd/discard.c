@@ -122,9 +122,13 @@ static int discard_chunk(struct lm_lazy_region *region, size_t page, size_t coun
 	lm_attachment_mark_discarded(attachment, region, page, count, before);
 	pthread_rwlock_unlock(&attachment->lock);
 	error = zap(region, page, count);
-	if (error != 0)
+	if (error != 0) {
 		unmark(region, page, count, before);
-	return error;
+		return error;
+	}
+	for (size_t i = 0; i < count; i++) /* what was told before it was gone */
+		lm_tracking_mark(region, page + i);
+	return 0;
 }
 
 static int discard_lazy(struct lm_lazy_region *region, size_t page, size_t count)

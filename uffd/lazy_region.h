@@ -58,6 +58,7 @@ struct lm_lazy_region {
 	struct lm_view *views;
 	_Atomic size_t view_count;
 	size_t view_capacity;
+	bool lacks_poison; /* some view may: it came later, or was advised away */
 
 	_Atomic uint64_t
 		*written; /* a mark for each page, where writes are tracked: see tracking.c */

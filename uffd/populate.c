@@ -91,9 +91,11 @@ static struct step wake_one(struct lm_slot *slot, size_t page)
 	return (struct step){.pages = 1, .by = BY_WAKE};
 }
 
-static unsigned protection(const struct lm_lazy_region *region)
+static unsigned protection(const struct lm_lazy_region *region, size_t page)
 {
-	return lm_tracking_protects(region) ? LM_PROTECT : 0;
+	const bool again = lm_page_map_get(&region->map, page) == LM_PAGE_PRESENT;
+
+	return lm_tracking_protection(region, again);
 }
 
 static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t count)
@@ -105,7 +107,8 @@ static struct step continue_or_wake(struct lm_slot *slot, size_t page, size_t co
 		char *host = lm_view_place(region, page, &count);
 
 		verb = lm_userfaultfd_continue(slot->attachment->fd, host,
-					       count << region->page_shift, protection(region));
+					       count << region->page_shift,
+					       protection(region, page));
 	}
 	if (verb.error == -EEXIST && verb.done == 0)
 		return wake_one(slot, page);
@@ -133,9 +136,9 @@ static struct step install_bytes(struct lm_slot *slot, size_t page, size_t count
 	struct lm_lazy_region *region = slot->region;
 	const char *bytes = slot->buffer + ((page - slot->first) << region->page_shift);
 	char *host = lm_view_place(region, page, &count);
-	struct lm_verb verb =
-		lm_userfaultfd_copy(slot->attachment->fd, host, bytes, count << region->page_shift,
-				    (lm_slot_is_quiet(slot) ? 0 : LM_WAKE) | protection(region));
+	struct lm_verb verb = lm_userfaultfd_copy(
+		slot->attachment->fd, host, bytes, count << region->page_shift,
+		(lm_slot_is_quiet(slot) ? 0 : LM_WAKE) | protection(region, page));
 
 	if (verb.error != -EEXIST || verb.done > 0)
 		return step_of(region, verb, BY_COPY);
@@ -193,6 +196,9 @@ static struct step install_zeros(struct lm_slot *slot, size_t page, size_t count
 		step = allocate_zero(slot, page);
 	} else {
 		verb = zero(region, page, count);
+		/* What was there went without an event. */
+		if (verb.error == 0 && lm_page_map_get(&region->map, page) == LM_PAGE_PRESENT)
+			lm_tracking_mark(region, page);
 		if (verb.error != -EEXIST || verb.done > 0)
 			return step_of(region, verb, BY_ZERO);
 		step = continue_or_wake(slot, page, 1);
@@ -206,9 +212,12 @@ static struct step install_poison(struct lm_slot *slot, size_t page, size_t coun
 {
 	struct lm_lazy_region *region = slot->region;
 	char *host = lm_lazy_region_host(region, page);
-	const int error = lm_view_poison(region, page, count);
+	int error = lm_view_poison(region, page, count);
 	struct lm_verb verb;
 
+	if (error == 0 && lm_tracking_protects(region)) /* a protected hole refuses poison */
+		error = lm_userfaultfd_protect(slot->attachment->fd, host,
+					       count << region->page_shift, false);
 	if (error != 0)
 		return (struct step){.error = error};
 	atomic_store(&region->had_poison, true);
@@ -259,7 +268,10 @@ static struct step or_poison(struct lm_slot *slot, size_t page, struct step step
 {
 	if (slot->content != LM_CONTENT_POISON || step.error == 0 || step.error == -EAGAIN)
 		return step;
-	return slot->attachment->aborting ? wake_one(slot, page) : install_poison(slot, page, 1);
+	if (slot->attachment->aborting)
+		return wake_one(slot, page);
+	lm_tracking_mark(slot->region, page); /* it may be there still, and loses its protection */
+	return install_poison(slot, page, 1);
 }
 
 /* Somebody writes to a page that is protected, for the first time since it was
@@ -377,7 +389,8 @@ static enum lm_populated install_rest(struct lm_slot *slot)
 		}
 		publish(slot, state, page, step);
 		if (lm_page_map_get(&region->map, page) == LM_PAGE_PRESENT)
-			lm_view_follow(region, page, step.pages, slot->own);
+			lm_view_follow(region, page, step.pages, slot->own,
+				       state == LM_PAGE_PRESENT);
 		slot->installed += step.pages;
 	}
 	return LM_POPULATED;
@@ -389,8 +402,9 @@ static enum lm_populated look_for_guests_page(struct lm_slot *slot)
 {
 	size_t count = 1;
 	char *host = lm_view_place(slot->region, slot->first, &count);
-	struct lm_verb verb = lm_userfaultfd_continue(
-		slot->attachment->fd, host, slot->region->page_size, protection(slot->region));
+	struct lm_verb verb =
+		lm_userfaultfd_continue(slot->attachment->fd, host, slot->region->page_size,
+					protection(slot->region, slot->first));
 
 	if (verb.error == -EAGAIN)
 		return LM_LATER;

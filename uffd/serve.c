@@ -42,6 +42,7 @@ static void apply_event(struct lazymem_attachment *attachment, const struct lm_m
 				attachment, region, (size_t)(from - host) >> region->page_shift,
 				(size_t)(to - from) >> region->page_shift, NULL);
 	}
+	lm_view_note_remove(attachment, start, end);
 }
 
 static void apply_events(struct lazymem_attachment *attachment, const struct lm_message *messages,

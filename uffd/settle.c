@@ -85,19 +85,6 @@ static void keep_poison(struct lm_lazy_region *region)
 	region->alias = NULL;
 }
 
-static void unregister(struct lazymem_attachment *attachment)
-{
-	for (size_t i = 0; i < attachment->region_count; i++) {
-		struct lm_lazy_region *region = &attachment->regions[i];
-
-		if (attachment->aborting)
-			keep_poison(region);
-		lm_userfaultfd_unregister(attachment->fd, region->host, region->length);
-		region->registered = false;
-		lm_view_unregister_all(region);
-	}
-}
-
 /* Whoever sleeps until a message of his is read must be let go too. */
 static void read_last_messages(struct lazymem_attachment *attachment)
 {
@@ -105,6 +92,22 @@ static void read_last_messages(struct lazymem_attachment *attachment)
 
 	while (lm_userfaultfd_read(attachment->fd, messages) == LM_MESSAGE_BATCH)
 		continue;
+}
+
+static void unregister(struct lazymem_attachment *attachment)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+		size_t page = 0;
+
+		while (attachment->aborting && !lm_view_keep_poison(region, &page))
+			read_last_messages(attachment);
+		if (attachment->aborting)
+			keep_poison(region);
+		lm_userfaultfd_unregister(attachment->fd, region->host, region->length);
+		region->registered = false;
+		lm_view_unregister_all(region);
+	}
 }
 
 static void release(struct lm_worker *worker, struct lazymem_attachment *attachment)

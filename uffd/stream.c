@@ -37,7 +37,8 @@ struct lm_reach lm_stream_reach(const struct lm_worker *worker, const struct lm_
 {
 	const struct lm_worker_options *options = &worker->options;
 	const size_t around = options->fault_around >> region->page_shift;
-	const size_t most = (is_free(region->attachment) ? AT_ONCE : options->prefetch_piece) >>
+	const size_t piece = options->prefetch_piece;
+	const size_t most = (is_free(region->attachment) && AT_ONCE < piece ? AT_ONCE : piece) >>
 			    region->page_shift;
 	const size_t there = lm_page_map_run_before(
 		&region->map, page, options->fault_ahead >> region->page_shift, LM_PAGE_PRESENT);

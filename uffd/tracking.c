@@ -12,12 +12,19 @@
  * Marks are a bit for each page, set before anybody can rely on them: discards
  * set them in all three ways, writes in the second. In the second, a page is
  * written without notice between the two steps of collect: but it was told by
- * then, and its bytes are in memory before collect returns.
+ * then, and its bytes are in memory before collect returns. The worker's two
+ * steps (mark, allow) and those of collect exclude each other by the lock.
+ *
+ * A discard marks before the page is gone. One that is told in between is told
+ * again: the mark stays while the page is there, and whoever zaps marks after
+ * it once more.
  *
  * What the kernel tells of a page that is mapped is the truth whatever the page
  * map says: it may have been written before it was published. Of shared
  * memory, a page that is PRESENT and not mapped counts as written: its page
- * table entry, and what it knew, may be gone (reclaim, an madvise). A zero page
+ * table entry, and what it knew, may be gone (reclaim, an madvise); so it is not
+ * protected when it is mapped again. What was written through a view that goes
+ * is marked. Poison counts as mapped for the kernel, and as nothing here. A zero page
  * of private memory cannot be installed protected; the kernel tells it from
  * one that was written.
  *
@@ -26,14 +33,17 @@
  */
 #include "uffd/tracking.h"
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "uffd/pagemap.h"
+#include "uffd/slot.h"
 #include "uffd/userfaultfd.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define WORD_BITS 64u
 
@@ -63,54 +73,53 @@ void lm_tracking_mark(struct lm_lazy_region *region, size_t page)
 									    << page % WORD_BITS);
 }
 
+unsigned lm_tracking_protection(const struct lm_lazy_region *region, bool again)
+{
+	const bool known = !again || region->alias == NULL ||
+			   region->attachment->tracking != LAZYMEM_TRACKING_KERNEL;
+
+	return lm_tracking_protects(region) && known ? LM_PROTECT : 0;
+}
+
 /* ---- the mappings of a region */
 
-/* Where a region is mapped and may be written: its own mapping is number 0. NULL: no more,
- * or a private one. */
-static char *mapping_at(const struct lm_lazy_region *region, size_t number, size_t *ret_first,
-			size_t *ret_pages)
+/* Where a run of pages is mapped and may be written, in mapping `number` of the region; its
+ * own is number 0. *ret_first is the page at the host address that is returned, *ret_pages
+ * how many there are: 0 for none, or a private mapping. */
+static char *part_in(const struct lm_lazy_region *region, size_t number, size_t page, size_t count,
+		     size_t *ret_first, size_t *ret_pages)
 {
 	const struct lm_view *view;
+	size_t end = page + count;
 
 	if (number == 0) {
-		*ret_first = 0;
-		*ret_pages = region->map.count;
-		return region->host;
+		*ret_first = page;
+		*ret_pages = count;
+		return lm_lazy_region_host(region, page);
 	}
 	view = &region->views[number - 1];
-	*ret_first = view->first;
-	*ret_pages = view->length >> region->page_shift;
-	return view->is_private ? NULL : view->host;
+	if (page < view->first)
+		page = view->first;
+	end = (size_t)lm_min(end, view->first + (view->length >> region->page_shift));
+	*ret_first = page;
+	*ret_pages = page < end && !view->is_private ? end - page : 0;
+	return *ret_pages > 0 ? view->host + ((page - view->first) << region->page_shift) : NULL;
 }
 
-/* Change the protection of a run in one mapping. Who changes the layout is waited for: the
- * worker reads his event meanwhile. */
-static int protect_in(const struct lm_lazy_region *region, char *host, size_t pages, bool protect,
-		      bool waits)
-{
-	int error;
-
-	do {
-		error = lm_userfaultfd_protect(region->attachment->fd, host,
-					       pages << region->page_shift, protect);
-	} while (error == -EAGAIN && waits && sched_yield() == 0);
-	return error == -ENOENT ? 0 : error; /* nothing is mapped there */
-}
-
-static int protect(const struct lm_lazy_region *region, size_t page, size_t count, bool protect_it,
-		   bool waits)
+/* Change the protection of a page wherever it is mapped. */
+static int protect(const struct lm_lazy_region *region, size_t page, bool protect_it)
 {
 	int error = 0;
 
 	for (size_t i = 0; error == 0 && i <= region->view_count; i++) {
 		size_t first, pages;
-		char *host = mapping_at(region, i, &first, &pages);
-		const size_t from = page > first ? page : first;
-		const size_t end = page + count < first + pages ? page + count : first + pages;
+		char *host = part_in(region, i, page, 1, &first, &pages);
 
-		if (host != NULL && from < end)
-			error = protect_in(region, host + ((from - first) << region->page_shift),
-					   end - from, protect_it, waits);
+		if (pages > 0)
+			error = lm_userfaultfd_protect(region->attachment->fd, host,
+						       region->page_size, protect_it);
+		if (error == -ENOENT) /* nothing is mapped there */
+			error = 0;
 	}
 	return error;
 }
@@ -118,50 +127,110 @@ static int protect(const struct lm_lazy_region *region, size_t page, size_t coun
 int lm_tracking_allow(struct lm_lazy_region *region, size_t page)
 {
 	lm_tracking_mark(region, page);
-	return protect(region, page, 1, false, false);
+	return protect(region, page, false);
 }
 
-/* ---- collect */
+/* ---- scan */
 
-struct collection {
+/* What is found in one mapping, and what is done about it. */
+struct scan {
 	struct lm_lazy_region *region;
-	struct lazymem_dirty *dirty;
-	char *host; /* the mapping that is being scanned */
-	size_t first;
+	struct lazymem_dirty *dirty; /* NULL: mark */
+	char *host;
+	size_t first; /* the page there */
 	int error;
 };
 
-static int tell(struct collection *collection, size_t page, size_t count)
+static int tell(const struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t page,
+		size_t count)
 {
-	const struct lm_lazy_region *region = collection->region;
 	const struct lazymem_guest_range range = {{lm_lazy_region_guest(region, page)},
 						  (uint64_t)count << region->page_shift};
 
-	return lazymem_dirty_add(collection->dirty, range);
+	return lazymem_dirty_add(dirty, range);
 }
 
-/* Of a run, the pages that are PRESENT. */
-static int tell_present(struct collection *collection, size_t page, size_t count)
+static int tell_or_mark(struct scan *scan, size_t page, size_t count)
 {
-	const struct lm_page_map *map = &collection->region->map;
+	if (scan->dirty != NULL)
+		return tell(scan->region, scan->dirty, page, count);
+	for (size_t i = 0; i < count; i++)
+		lm_tracking_mark(scan->region, page + i);
+	return 0;
+}
+
+/* Of what is mapped, poison was written by nobody; of what is not, only what was there can
+ * have been written. */
+static bool counts(const struct lm_lazy_region *region, size_t page, bool mapped)
+{
+	const enum lm_page_state state = lm_page_map_get(&region->map, page);
+
+	return mapped ? state != LM_PAGE_POISONED : state == LM_PAGE_PRESENT;
+}
+
+static int take_run(struct scan *scan, size_t page, size_t count, bool mapped)
+{
+	const struct lm_lazy_region *region = scan->region;
 	const size_t end = page + count;
 	int error = 0;
 
-	for (size_t run; error == 0; page += run) {
-		page = lm_page_map_next(map, page, end, LM_PAGE_PRESENT);
-		if (page == end)
-			return 0;
-		run = lm_page_map_run(map, page, end - page, LM_PAGE_PRESENT);
-		error = tell(collection, page, run);
+	if (mapped && !atomic_load(&region->had_poison))
+		return tell_or_mark(scan, page, count);
+	while (error == 0 && page < end) {
+		size_t next = page;
+
+		while (next < end && counts(region, next, mapped))
+			next++;
+		if (next > page)
+			error = tell_or_mark(scan, page, next - page);
+		for (page = next; page < end && !counts(region, page, mapped); page++)
+			continue;
 	}
 	return error;
 }
 
+static void found(void *context, const char *host, size_t length, bool mapped)
+{
+	struct scan *scan = context;
+	const unsigned shift = scan->region->page_shift;
+	const int error = take_run(scan, scan->first + ((size_t)(host - scan->host) >> shift),
+				   length >> shift, mapped);
+
+	if (scan->error == 0)
+		scan->error = error;
+}
+
+static int run_scan(struct scan *scan, size_t pages)
+{
+	const int error = lm_pagemap_collect(scan->host, pages << scan->region->page_shift,
+					     scan->region->alias != NULL, found, scan);
+
+	if (error != 0)
+		return lm_error_errno(error, "cannot ask which pages were written");
+	return scan->error;
+}
+
+void lm_tracking_end_view(struct lm_lazy_region *region, char *host, size_t page, size_t count)
+{
+	struct scan scan = {.region = region, .host = host, .first = page};
+
+	if (region->attachment->tracking != LAZYMEM_TRACKING_KERNEL)
+		return;
+	if (run_scan(&scan, count) != 0) /* nobody can tell: it may be any that is there */
+		(void)take_run(&scan, page, count, false);
+}
+
+/* ---- collect */
+
+/* Pages whose marks are taken and that are scanned under the lock in one go: so
+ * long may the worker have to wait until it can apply an event. */
+#define CHUNK_WORDS ((size_t)512)
+
 /* Every page that may have been touched: one that is being populated, or given
  * its zeros, may have been written already. */
-static int tell_populated(struct collection *collection)
+static int tell_populated(const struct lm_lazy_region *region, struct lazymem_dirty *dirty)
 {
-	const struct lm_page_map *map = &collection->region->map;
+	const struct lm_page_map *map = &region->map;
 	size_t page = 0, end;
 	int error = 0;
 
@@ -169,102 +238,136 @@ static int tell_populated(struct collection *collection)
 		page += lm_page_map_run(map, page, map->count - page, LM_PAGE_MISSING);
 		end = lm_page_map_next(map, page, map->count, LM_PAGE_MISSING);
 		if (page < end)
-			error = tell(collection, page, end - page);
+			error = tell(region, dirty, page, end - page);
 	}
 	return error;
 }
 
-static void found(void *context, const char *host, size_t length, bool mapped)
+/* Was the page marked as discarded, and is not gone yet? Who discards it marks first. */
+static bool is_going(const struct lm_lazy_region *region, size_t page)
 {
-	struct collection *collection = context;
-	const unsigned shift = collection->region->page_shift;
-	const size_t page = collection->first + ((size_t)(host - collection->host) >> shift);
-	const size_t count = length >> shift;
-	int error = mapped ? tell(collection, page, count) : tell_present(collection, page, count);
+	unsigned char there = 0;
 
-	if (collection->error == 0)
-		collection->error = error;
+	return lm_page_map_get(&region->map, page) == LM_PAGE_DISCARDED &&
+	       mincore(lm_lazy_region_host(region, page), 1, &there) == 0 && (there & 1) != 0;
 }
 
-static int scan(struct collection *collection)
+/* Take the marks of one word, tell them, and protect their pages again. What
+ * could not be done stays marked, and so does what has to be told again. */
+static int take_word(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word)
 {
-	const struct lm_lazy_region *region = collection->region;
-	int error = 0;
-
-	for (size_t i = 0; error == 0 && i <= region->view_count; i++) {
-		size_t pages;
-
-		collection->host = mapping_at(region, i, &collection->first, &pages);
-		if (collection->host == NULL)
-			continue;
-		error = lm_pagemap_collect(collection->host, pages << region->page_shift,
-					   region->alias != NULL, found, collection);
-		if (error != 0)
-			return lm_error_errno(error, "cannot ask which pages were written");
-	}
-	return collection->error;
-}
-
-/* Take the marks of one word, tell them, and protect their pages again. */
-static int take_word(struct collection *collection, size_t word)
-{
-	struct lm_lazy_region *region = collection->region;
-	uint64_t marks = atomic_exchange(&region->written[word], 0);
+	const bool protects = region->attachment->tracking == LAZYMEM_TRACKING_FAULTS;
+	uint64_t marks = atomic_exchange(&region->written[word], 0), again = 0;
 	int error = 0;
 
 	while (error == 0 && marks != 0) {
 		const unsigned bit = (unsigned)__builtin_ctzll(marks);
 		const size_t page = word * WORD_BITS + bit;
 
-		error = tell(collection, page, 1);
-		if (error == 0 && region->attachment->tracking == LAZYMEM_TRACKING_FAULTS)
-			error = protect(region, page, 1, true, true);
-		if (error == 0)
-			marks &= marks - 1;
+		error = tell(region, dirty, page, 1);
+		if (error == 0 && protects)
+			error = protect(region, page, true);
+		if (error != 0)
+			break;
+		marks &= marks - 1;
+		if (is_going(region, page))
+			again |= UINT64_C(1) << bit;
 	}
-	if (marks != 0) /* they are told again */
-		atomic_fetch_or(&region->written[word], marks);
+	if ((marks | again) != 0)
+		atomic_fetch_or(&region->written[word], marks | again);
 	return error;
 }
 
-static int take_marks(struct collection *collection)
+static bool has_marks(const struct lm_lazy_region *region, size_t word)
 {
-	const size_t words = word_count(collection->region);
+	return atomic_load(&region->written[word]) != 0;
+}
+
+/* The lock is exclusive, so that the worker cannot lift a protection between the
+ * two steps. Who changes the layout is waited for without it: the worker has to
+ * read his event meanwhile. */
+static int take_word_alone(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word)
+{
+	pthread_rwlock_t *lock = &region->attachment->lock;
+	int error;
+
+	do {
+		pthread_rwlock_wrlock(lock);
+		error = take_word(region, dirty, word);
+		pthread_rwlock_unlock(lock);
+	} while (error == -EAGAIN && sched_yield() == 0);
+	return error != 0 ? lm_error_errno(error, "cannot protect pages again") : 0;
+}
+
+static int take_marks(struct lm_lazy_region *region, struct lazymem_dirty *dirty)
+{
 	int error = 0;
 
-	for (size_t word = 0; error == 0 && word < words; word++)
-		if (atomic_load_explicit(&collection->region->written[word],
-					 memory_order_relaxed) != 0)
-			error = take_word(collection, word);
+	for (size_t word = 0; error == 0 && word < word_count(region); word++)
+		if (has_marks(region, word))
+			error = take_word_alone(region, dirty, word);
+	return error;
+}
+
+static int collect_chunk(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word)
+{
+	const size_t end = (size_t)lm_min(word + CHUNK_WORDS, word_count(region));
+	const size_t page = word * WORD_BITS;
+	const size_t count = (size_t)lm_min(end * WORD_BITS, region->map.count) - page;
+	int error = 0;
+
+	for (; error == 0 && word < end; word++)
+		if (has_marks(region, word))
+			error = take_word(region, dirty, word);
+	for (size_t i = 0; error == 0 && i <= region->view_count; i++) {
+		struct scan scan = {.region = region, .dirty = dirty};
+		size_t pages;
+
+		scan.host = part_in(region, i, page, count, &scan.first, &pages);
+		if (pages > 0)
+			error = run_scan(&scan, pages);
+	}
+	return error;
+}
+
+/* A view that leaves between two chunks leaves marks. */
+static int collect_chunks(struct lm_lazy_region *region, struct lazymem_dirty *dirty)
+{
+	pthread_rwlock_t *lock = &region->attachment->lock;
+	int error = 0;
+
+	for (size_t word = 0; error == 0 && word < word_count(region); word += CHUNK_WORDS) {
+		pthread_rwlock_rdlock(lock);
+		error = collect_chunk(region, dirty, word);
+		pthread_rwlock_unlock(lock);
+	}
 	return error;
 }
 
 static int collect_region(struct lm_lazy_region *region, struct lazymem_dirty *dirty)
 {
-	struct collection collection = {.region = region, .dirty = dirty};
-	int error = take_marks(&collection);
+	int error;
 
-	if (error != 0)
-		return error;
 	if (region->attachment->tracking == LAZYMEM_TRACKING_KERNEL)
-		return scan(&collection);
-	if (region->attachment->tracking == LAZYMEM_TRACKING_POPULATED)
-		return tell_populated(&collection);
-	return 0;
+		return collect_chunks(region, dirty);
+	error = take_marks(region, dirty);
+	if (error == 0 && region->attachment->tracking == LAZYMEM_TRACKING_POPULATED)
+		error = tell_populated(region, dirty);
+	return error;
 }
 
 int lazymem_attachment_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty)
 {
 	int error = 0;
 
+	if (lm_slot_on_worker())
+		return lm_error(-EDEADLK, "a callback on a worker cannot collect");
 	if (attachment->tracking == LAZYMEM_TRACKING_NONE)
 		return lm_error(-EINVAL, "the attachment was made without LAZYMEM_ATTACH_TRACK");
 	if (!lm_dirty_fits(dirty, attachment->memory))
 		return lm_error(-EINVAL, "the dirty set is of guest memory of different regions");
-	pthread_rwlock_rdlock(&attachment->lock); /* the views stay */
 	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
 		error = collect_region(&attachment->regions[i], dirty);
-	pthread_rwlock_unlock(&attachment->lock);
 	return error;
 }
 

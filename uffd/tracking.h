@@ -17,8 +17,15 @@ static inline bool lm_tracking_protects(const struct lm_lazy_region *region)
 	return region->attachment->tracking >= LAZYMEM_TRACKING_FAULTS;
 }
 
+/* How a page is installed: LM_PROTECT or 0. `again` says that it was PRESENT and its
+ * mapping went, and with it what the kernel knew: then it counts as written. */
+unsigned lm_tracking_protection(const struct lm_lazy_region *region, bool again);
+
 /* The page was written or discarded: the next collect tells it. Any thread. */
 void lm_tracking_mark(struct lm_lazy_region *region, size_t page);
+
+/* A part of a view goes away: mark what was written through it. The exclusive lock is held. */
+void lm_tracking_end_view(struct lm_lazy_region *region, char *host, size_t page, size_t count);
 
 /* A write to a protected page that is there: mark it, and let it be written. 0,
  * or a negative errno value of UFFDIO_WRITEPROTECT. The shared lock is held. */

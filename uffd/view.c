@@ -18,6 +18,7 @@
 #include "core/mapping_operations.h"
 #include "core/options.h"
 #include "uffd/attachment.h"
+#include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static uint64_t start_of(const struct lm_view *view)
 {
@@ -190,6 +192,8 @@ static int add_held(struct lazymem_attachment *attachment, const struct lazymem_
 		.is_private = (view->flags & LAZYMEM_VIEW_PRIVATE) != 0,
 	};
 	region->view_count++;
+	if (atomic_load(&region->had_poison))
+		region->lacks_poison = true;
 	return 0;
 }
 
@@ -270,30 +274,107 @@ static bool is_in(const struct lm_view *view, uint64_t start, uint64_t end)
 	return start < end_of(view) && end > start_of(view);
 }
 
+/* What goes of a view that is not private takes what it knows of writes along. */
+static void keep_writes(struct lm_lazy_region *region, const struct lm_view *view, uint64_t start,
+			uint64_t end)
+{
+	const uint64_t from = start > start_of(view) ? start : start_of(view);
+	const size_t skip = (size_t)(from - start_of(view));
+	const size_t length = (size_t)(lm_min(end, end_of(view)) - from);
+
+	if (!view->is_private)
+		lm_tracking_end_view(region, view->host + skip,
+				     view->first + (skip >> region->page_shift),
+				     length >> region->page_shift);
+}
+
 static void remove_from(struct lm_lazy_region *region, uint64_t start, uint64_t end)
 {
-	for (size_t i = 0; i < region->view_count;)
-		if (!is_in(&region->views[i], start, end) || !cut(region, i, start, end))
+	for (size_t i = 0; i < region->view_count;) {
+		const bool in = is_in(&region->views[i], start, end);
+
+		if (in)
+			keep_writes(region, &region->views[i], start, end);
+		if (!in || !cut(region, i, start, end))
 			i++;
+	}
+}
+
+/* A view is cut between two of its pages. */
+static int check_cuts(const struct lazymem_attachment *attachment, uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		const struct lm_lazy_region *region = &attachment->regions[i];
+
+		for (size_t j = 0; j < region->view_count; j++) {
+			const struct lm_view *view = &region->views[j];
+
+			if (is_in(view, start, end) &&
+			    ((start > start_of(view) && !lm_is_aligned(start, region->page_size)) ||
+			     (end < end_of(view) && !lm_is_aligned(end, region->page_size))))
+				return lm_error(-EINVAL,
+						"host range [0x%" PRIx64 ", 0x%" PRIx64
+						") would cut a page of view %p in two",
+						start, end, view->host);
+		}
+	}
+	return 0;
 }
 
 int lazymem_attachment_remove_view(struct lazymem_attachment *attachment, void *host, size_t length)
 {
 	const uint64_t start = (uintptr_t)host;
-	uint64_t end;
+	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t end, woken = lm_align_down(start, page_size);
 	int error;
 
-	if (!lm_add(start, length, &end))
+	if (!lm_add(start, length, &end) || !lm_align_up(end, page_size, &end))
 		return lm_error(-EINVAL, "host range %p+0x%zx wraps", host, length);
+	if (length == 0)
+		return 0;
 	pthread_rwlock_wrlock(&attachment->lock);
-	error = make_room_to_cut(attachment);
+	error = check_cuts(attachment, start, end);
+	if (error == 0)
+		error = make_room_to_cut(attachment);
 	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
 		remove_from(&attachment->regions[i], start, end);
 	pthread_rwlock_unlock(&attachment->lock);
 	/* Who waits there for a page that is under way would never be woken. */
 	if (error == 0)
-		(void)lm_userfaultfd_wake(attachment->fd, host, length);
+		(void)lm_userfaultfd_wake(attachment->fd, (void *)(uintptr_t)woken,
+					  (size_t)(end - woken));
 	return error;
+}
+
+/* ---- let go */
+
+void lm_view_note_remove(struct lazymem_attachment *attachment, uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		struct lm_lazy_region *region = &attachment->regions[i];
+
+		for (size_t j = 0; j < region->view_count; j++)
+			if (is_in(&region->views[j], start, end))
+				region->lacks_poison = true;
+	}
+}
+
+bool lm_view_keep_poison(struct lm_lazy_region *region, size_t *page)
+{
+	const struct lm_page_map *map = &region->map;
+
+	for (size_t i = 0; *page == 0 && i < region->view_count; i++)
+		madvise(region->views[i].host, region->views[i].length, MADV_NOHUGEPAGE);
+	while (region->lacks_poison && *page < map->count) {
+		size_t run;
+
+		*page = lm_page_map_next(map, *page, map->count, LM_PAGE_POISONED);
+		run = lm_page_map_run(map, *page, map->count - *page, LM_PAGE_POISONED);
+		if (run > 0 && lm_view_poison(region, *page, run) == -EAGAIN)
+			return false;
+		*page += run;
+	}
+	return true;
 }
 
 void lm_view_unregister_all(struct lm_lazy_region *region)

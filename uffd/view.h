@@ -15,6 +15,15 @@
 struct lm_lazy_region *lm_view_find(struct lazymem_attachment *attachment, uint64_t address,
 				    size_t *ret_page);
 
+/* Somebody advises a host range away, and with it the poison of views in it. The exclusive
+ * lock is held. */
+void lm_view_note_remove(struct lazymem_attachment *attachment, uint64_t start, uint64_t end);
+
+/* Before an abort ends the views of a region: what is poisoned is so in each of them, and
+ * stays so. Goes on from *page, which is 0 at first. False: an event is unread.
+ * The exclusive lock is held. */
+bool lm_view_keep_poison(struct lm_lazy_region *region, size_t *page);
+
 /* End the views of a region, whose attachment is let go of. The exclusive lock is held. */
 void lm_view_unregister_all(struct lm_lazy_region *region);
 
@@ -27,8 +36,9 @@ char *lm_view_place(const struct lm_lazy_region *region, size_t page, size_t *co
 /* The pages are PRESENT, by way of lm_view_place: map them in the other views, and
  * wake who waits there. The region's own mapping, which may be nobody's but the
  * library's, gets them if `own` says that it was touched. What cannot be mapped
- * now will be when it is touched. */
-void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count, bool own);
+ * now will be when it is touched. `again`: they were PRESENT before. */
+void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count, bool own,
+		    bool again);
 
 /* Poison the pages in every view. 0, or -EAGAIN: an event is unread. */
 int lm_view_poison(const struct lm_lazy_region *region, size_t page, size_t count);

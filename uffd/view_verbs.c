@@ -75,19 +75,22 @@ static void map_part(const struct lm_lazy_region *region, char *host, size_t cou
 	}
 }
 
-static void follow_own(const struct lm_lazy_region *region, size_t page, size_t count, bool own)
+static void follow_own(const struct lm_lazy_region *region, size_t page, size_t count, bool own,
+		       unsigned how)
 {
 	char *host = lm_lazy_region_host(region, page);
 
 	if (own)
-		map_part(region, host, count, lm_tracking_protects(region) ? LM_PROTECT : 0);
+		map_part(region, host, count, how);
 	else
 		(void)lm_userfaultfd_wake(region->attachment->fd, host,
 					  count << region->page_shift);
 }
 
-void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count, bool own)
+void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t count, bool own,
+		    bool again)
 {
+	const unsigned how = lm_tracking_protection(region, again);
 	size_t together = count;
 	char *place, *host = NULL;
 
@@ -95,22 +98,25 @@ void lm_view_follow(const struct lm_lazy_region *region, size_t page, size_t cou
 		return;
 	place = lm_view_place(region, page, &together);
 	if (place != lm_lazy_region_host(region, page))
-		follow_own(region, page, count, own);
+		follow_own(region, page, count, own, how);
 	for (size_t i = 0; i < region->view_count; i++) {
 		const struct lm_view *view = &region->views[i];
 		const size_t pages = part_in(region, view, page, count, &host);
-		const bool protects = !view->is_private && lm_tracking_protects(region);
 
 		if (pages > 0 && host != place)
-			map_part(region, host, pages, protects ? LM_PROTECT : 0);
+			map_part(region, host, pages, view->is_private ? 0 : how);
 	}
 }
 
 /* Without UFFDIO_POISON, the pages cannot be accessed from then on. */
-static int poison_part(const struct lm_lazy_region *region, char *host, size_t count)
+static int poison_part(const struct lm_lazy_region *region, char *host, size_t count, bool protects)
 {
 	const int fd = region->attachment->fd;
 
+	/* A protected hole refuses poison. */
+	if (protects &&
+	    lm_userfaultfd_protect(fd, host, count << region->page_shift, false) == -EAGAIN)
+		return -EAGAIN;
 	if ((region->can & LM_CAN_POISON) == 0)
 		mprotect(host, count << region->page_shift, PROT_NONE);
 	while (count > 0 && (region->can & LM_CAN_POISON) != 0) {
@@ -134,8 +140,10 @@ int lm_view_poison(const struct lm_lazy_region *region, size_t page, size_t coun
 	char *host = NULL;
 
 	for (size_t i = 0; i < region->view_count; i++) {
-		const size_t pages = part_in(region, &region->views[i], page, count, &host);
-		const int error = pages > 0 ? poison_part(region, host, pages) : 0;
+		const struct lm_view *view = &region->views[i];
+		const size_t pages = part_in(region, view, page, count, &host);
+		const bool protects = !view->is_private && lm_tracking_protects(region);
+		const int error = pages > 0 ? poison_part(region, host, pages, protects) : 0;
 
 		if (error != 0)
 			return error;

@@ -9,215 +9,129 @@
 #include <stdlib.h>
 #include <string.h>
 #include <support/actor.h>
-#include <support/guest.h>
-#include <support/source.h>
+#include <support/tracked.h>
 #include <support/userfaultfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct fixture {
-	struct image image;
-	struct source source;
-	struct guest guest;
-	struct lazymem_dirty *dirty;
-	size_t pages;
-};
-
-/* What a test is run with, packed into the kind of its case. */
-#define WAY(kind, tracking) ((enum memory_kind)((unsigned)(kind) | (unsigned)(tracking) << 8))
-
-static enum memory_kind memory_of(void **state)
-{
-	return (enum memory_kind)((unsigned)kind_of(state) & 0xff);
-}
-
-static enum lazymem_tracking tracking_of(void **state)
-{
-	return (enum lazymem_tracking)((unsigned)kind_of(state) >> 8);
-}
-
-static void begin(struct fixture *f, void **state, size_t pages, const char *layout)
-{
-	const size_t length = pages * page_size_of(memory_of(state));
-	struct lazymem_attach_options options = {
-		.size = sizeof(options),
-		.flags = LAZYMEM_ATTACH_TRACK,
-		.tracking_most = tracking_of(state),
-	};
-
-	f->pages = pages;
-	image_create(&f->image, length, layout, 83);
-	source_create(&f->source, &f->image);
-	guest_map(&f->guest, memory_of(state), length, 0, f->source.backing);
-	guest_attach(&f->guest, NULL, &options);
-	assert_int_equal(lazymem_attachment_tracking(f->guest.attachment), tracking_of(state));
-	assert_ok(lazymem_dirty_create(f->guest.memory, &f->dirty));
-}
-
-static void end(struct fixture *f)
-{
-	lazymem_dirty_destroy(f->dirty);
-	guest_end(&f->guest);
-	source_destroy(&f->source);
-	image_destroy(&f->image);
-}
-
-static unsigned char *page_at(const struct fixture *f, size_t page)
-{
-	return f->guest.host + page * f->guest.page;
-}
-
-/* Collect: these pages are told, and no others. */
-static void expect_told(struct fixture *f, size_t count, const size_t *pages)
-{
-	lazymem_dirty_clear(f->dirty);
-	assert_ok(lazymem_attachment_collect(f->guest.attachment, f->dirty));
-	for (size_t i = 0; i < count; i++)
-		if (!lazymem_dirty_test(f->dirty, guest_address(pages[i] * f->guest.page)))
-			fail_msg("page %zu was written, and is not told", pages[i]);
-	assert_int_equal(lazymem_dirty_length(f->dirty), count * f->guest.page);
-}
-
-#define EXPECT_TOLD(f, ...)                                                                        \
-	expect_told((f), sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t), (size_t[]){__VA_ARGS__})
-
 static void test_what_is_only_read_is_not_told(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 8, "dh");
+	tracked_begin(&f, state, 8, "dh");
 	for (size_t i = 0; i < 4; i++)
-		touch(page_at(&f, i));
+		touch(tracked_page(&f, i));
 	guest_prefetch(&f.guest, 4 * f.guest.page, 2 * f.guest.page);
 	expect_told(&f, 0, NULL);
-	touch(page_at(&f, 6));
+	touch(tracked_page(&f, 6));
 	expect_told(&f, 0, NULL);
-	end(&f);
+	tracked_end(&f);
 }
 
 static void test_each_write_is_told_once(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 12, "d");
-	stamp(page_at(&f, 2)); /* missing */
-	touch(page_at(&f, 4));
-	stamp(page_at(&f, 4)); /* there */
+	tracked_begin(&f, state, 12, "d");
+	stamp(tracked_page(&f, 2)); /* missing */
+	touch(tracked_page(&f, 4));
+	stamp(tracked_page(&f, 4)); /* there */
 	guest_prefetch(&f.guest, 7 * f.guest.page, 2 * f.guest.page);
-	stamp(page_at(&f, 8)); /* prefetched */
+	stamp(tracked_page(&f, 8)); /* prefetched */
 	EXPECT_TOLD(&f, 2, 4, 8);
 	expect_told(&f, 0, NULL);
-	stamp(page_at(&f, 4));
-	stamp(page_at(&f, 7));
+	stamp(tracked_page(&f, 4));
+	stamp(tracked_page(&f, 7));
 	EXPECT_TOLD(&f, 4, 7);
 	expect_told(&f, 0, NULL);
-	assert_int_equal(*page_at(&f, 4), STAMP);
-	assert_int_equal(*page_at(&f, 8), STAMP);
-	end(&f);
+	assert_int_equal(*tracked_page(&f, 4), STAMP);
+	assert_int_equal(*tracked_page(&f, 8), STAMP);
+	tracked_end(&f);
 }
 
 static void test_a_hole_that_is_written_is_told(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 8, "hz");
-	touch(page_at(&f, 0));
+	tracked_begin(&f, state, 8, "hz");
+	touch(tracked_page(&f, 0));
 	expect_told(&f, 0, NULL);
-	stamp(page_at(&f, 0));
+	stamp(tracked_page(&f, 0));
 	EXPECT_TOLD(&f, 0);
-	stamp(page_at(&f, 4));
+	stamp(tracked_page(&f, 4));
 	EXPECT_TOLD(&f, 4);
-	stamp(page_at(&f, 0));
+	stamp(tracked_page(&f, 0));
 	EXPECT_TOLD(&f, 0);
-	end(&f);
+	tracked_end(&f);
 }
 
 /* Its content is another one now: zeros. */
 static void test_what_is_discarded_is_told(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 8, "d");
-	touch(page_at(&f, 1));
+	tracked_begin(&f, state, 8, "d");
+	touch(tracked_page(&f, 1));
 	assert_ok(lazymem_mapping_discard(f.guest.mapping, f.guest.page, 2 * f.guest.page));
 	EXPECT_TOLD(&f, 1, 2);
-	assert_true(all_zero(page_at(&f, 1), 2 * f.guest.page));
+	assert_true(all_zero(tracked_page(&f, 1), 2 * f.guest.page));
 	expect_told(&f, 0, NULL);
 	assert_ok(lazymem_mapping_discard(f.guest.mapping, f.guest.page, f.guest.page));
 	EXPECT_TOLD(&f, 1);
-	stamp(page_at(&f, 1));
+	stamp(tracked_page(&f, 1));
 	EXPECT_TOLD(&f, 1);
-	end(&f);
+	tracked_end(&f);
 }
 
 static void test_system_calls_write_too(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 8, "d");
-	assert_int_equal(call_writing(page_at(&f, 3)), 0);
-	assert_int_equal(call_reading(page_at(&f, 4)), 0);
+	tracked_begin(&f, state, 8, "d");
+	assert_int_equal(call_writing(tracked_page(&f, 3)), 0);
+	assert_int_equal(call_reading(tracked_page(&f, 4)), 0);
 	EXPECT_TOLD(&f, 3);
-	assert_int_equal(call_writing(page_at(&f, 3)), 0);
+	assert_int_equal(call_writing(tracked_page(&f, 3)), 0);
 	EXPECT_TOLD(&f, 3);
-	end(&f);
+	tracked_end(&f);
 }
 
 static void test_a_write_through_a_view_is_told(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 	unsigned char *shared, *private;
-	uint64_t offset;
-	int fd;
 
-	begin(&f, state, 8, "d");
-	assert_ok(lazymem_mapping_fd(f.guest.mapping, &fd, &offset));
-	for (unsigned i = 0; i < 2; i++) {
-		struct lazymem_view view = {
-			.size = sizeof(view),
-			.flags = i == 0 ? 0 : LAZYMEM_VIEW_PRIVATE,
-			.length = f.guest.length,
-			.address = guest_address(0),
-		};
-
-		view.host = mmap(NULL, f.guest.length, PROT_READ | PROT_WRITE,
-				 i == 0 ? MAP_SHARED : MAP_PRIVATE, fd, 0);
-		assert_ptr_not_equal(view.host, MAP_FAILED);
-		assert_ok(lazymem_attachment_add_view(f.guest.attachment, &view));
-		*(i == 0 ? &shared : &private) = view.host;
-	}
+	tracked_begin(&f, state, 8, "d");
+	shared = map_view(&f, 0);
+	private = map_view(&f, LAZYMEM_VIEW_PRIVATE);
 	touch(shared);
-	touch(page_at(&f, 1));
+	touch(tracked_page(&f, 1));
 	touch(private + 2 * f.guest.page);
 	/* how a page came to be mapped at several places is not told apart at first */
 	lazymem_dirty_clear(f.dirty);
 	assert_ok(lazymem_attachment_collect(f.guest.attachment, f.dirty));
 	stamp(shared);
-	stamp(page_at(&f, 1));
+	stamp(tracked_page(&f, 1));
 	stamp(private + 2 * f.guest.page);
 	EXPECT_TOLD(&f, 0, 1);
 	expect_told(&f, 0, NULL);
-	for (unsigned i = 0; i < 2; i++) {
-		unsigned char *host = i == 0 ? shared : private;
-
-		assert_ok(lazymem_attachment_remove_view(f.guest.attachment, host, f.guest.length));
-		assert_int_equal(munmap(host, f.guest.length), 0);
-	}
-	end(&f);
+	unmap_view(&f, shared);
+	unmap_view(&f, private);
+	tracked_end(&f);
 }
 
 static void test_the_worst_way_tells_all_that_is_there(void **state)
 {
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 8, "d");
-	touch(page_at(&f, 1));
-	stamp(page_at(&f, 5));
+	tracked_begin(&f, state, 8, "d");
+	touch(tracked_page(&f, 1));
+	stamp(tracked_page(&f, 5));
 	EXPECT_TOLD(&f, 1, 5);
 	EXPECT_TOLD(&f, 1, 5);
 	assert_ok(lazymem_mapping_discard(f.guest.mapping, 5 * f.guest.page, f.guest.page));
 	EXPECT_TOLD(&f, 1, 5);
-	end(&f);
+	tracked_end(&f);
 }
 
 /* ---- none is lost */
@@ -225,7 +139,7 @@ static void test_the_worst_way_tells_all_that_is_there(void **state)
 #define WRITERS 3u
 
 struct storm {
-	struct fixture f;
+	struct tracked f;
 	atomic_bool over;
 	unsigned char *copy; /* what a reader of dirty pages has */
 };
@@ -239,11 +153,11 @@ struct writer {
 static int write_until_over(void *argument)
 {
 	struct writer *writer = argument;
-	struct fixture *f = &writer->storm->f;
+	struct tracked *f = &writer->storm->f;
 
 	while (!atomic_load(&writer->storm->over)) {
 		const uint64_t random = next_random(&writer->seed);
-		unsigned char *at = page_at(f, random % f->pages) + writer->byte;
+		unsigned char *at = tracked_page(f, random % f->pages) + writer->byte;
 
 		__atomic_store_n(at, (unsigned char)(random >> 32), __ATOMIC_RELAXED);
 	}
@@ -253,7 +167,7 @@ static int write_until_over(void *argument)
 /* While it is written to. */
 static void copy_page(struct storm *storm, size_t page)
 {
-	const uint64_t *from = (const void *)page_at(&storm->f, page);
+	const uint64_t *from = (const void *)tracked_page(&storm->f, page);
 	uint64_t *to = (void *)(storm->copy + page * storm->f.guest.page);
 
 	for (size_t i = 0; i < storm->f.guest.page / sizeof(*to); i++)
@@ -262,7 +176,7 @@ static void copy_page(struct storm *storm, size_t page)
 
 static void copy_told(struct storm *storm)
 {
-	struct fixture *f = &storm->f;
+	struct tracked *f = &storm->f;
 
 	lazymem_dirty_clear(f->dirty);
 	assert_ok(lazymem_attachment_collect(f->guest.attachment, f->dirty));
@@ -279,7 +193,7 @@ static void test_no_write_is_lost_while_it_is_collected(void **state)
 	uint64_t seed = harness_seed();
 	size_t length;
 
-	begin(&storm.f, state, memory_of(state) == HUGETLB ? 8 : 700, "ddh");
+	tracked_begin(&storm.f, state, memory_of(state) == HUGETLB ? 8 : 700, "ddh");
 	length = storm.f.guest.length;
 	storm.copy = malloc(length);
 	memcpy(storm.copy, storm.f.image.bytes, length);
@@ -295,7 +209,7 @@ static void test_no_write_is_lost_while_it_is_collected(void **state)
 	copy_told(&storm);
 	assert_memory_equal(storm.copy, storm.f.guest.host, length);
 	free(storm.copy);
-	end(&storm.f);
+	tracked_end(&storm.f);
 }
 
 /* ---- what is refused, and what is had instead */
@@ -308,9 +222,9 @@ static void test_bad_requests_are_refused(void **state)
 	struct lazymem_region *region = NULL;
 	struct lazymem_memory *memory = NULL;
 	struct lazymem_dirty *dirty = NULL;
-	struct fixture f;
+	struct tracked f;
 
-	begin(&f, state, 8, "d");
+	tracked_begin(&f, state, 8, "d");
 	assert_ok(lazymem_mapping_create_anonymous(PAGE, NULL, &mapping));
 	assert_ok(lazymem_region_create(mapping, guest_address(0), f.source.backing, 0, &region));
 	assert_ok(lazymem_memory_create(&region, 1, &memory));
@@ -329,7 +243,7 @@ static void test_bad_requests_are_refused(void **state)
 	lazymem_memory_unref(memory);
 	lazymem_region_unref(region);
 	lazymem_mapping_unref(mapping);
-	end(&f);
+	tracked_end(&f);
 }
 
 static void test_of_a_foreign_userfaultfd_nothing_better_is_known(void **state)
@@ -339,7 +253,7 @@ static void test_of_a_foreign_userfaultfd_nothing_better_is_known(void **state)
 		.flags = LAZYMEM_ATTACH_TRACK | LAZYMEM_ATTACH_USERFAULTFD,
 		.userfaultfd = userfaultfd_open(false),
 	};
-	struct fixture f = {.pages = 8};
+	struct tracked f = {.pages = 8};
 
 	(void)state;
 	image_create(&f.image, 8 * PAGE, "d", 83);
@@ -349,25 +263,11 @@ static void test_of_a_foreign_userfaultfd_nothing_better_is_known(void **state)
 	assert_int_equal(lazymem_attachment_tracking(f.guest.attachment),
 			 LAZYMEM_TRACKING_POPULATED);
 	assert_ok(lazymem_dirty_create(f.guest.memory, &f.dirty));
-	touch(page_at(&f, 3));
+	touch(tracked_page(&f, 3));
 	EXPECT_TOLD(&f, 3);
-	end(&f);
+	tracked_end(&f);
 }
 
-#define IN_EACH_WAY(function)                                                                      \
-	TEST_NAMED(function, #function " (anonymous, kernel)",                                     \
-		   WAY(ANONYMOUS, LAZYMEM_TRACKING_KERNEL)),                                       \
-		TEST_NAMED(function, #function " (anonymous, faults)",                             \
-			   WAY(ANONYMOUS, LAZYMEM_TRACKING_FAULTS)),                               \
-		IN_EACH_SHARED_WAY(function)
-#define IN_EACH_SHARED_WAY(function)                                                               \
-	TEST_NAMED(function, #function " (memfd, kernel)", WAY(MEMFD, LAZYMEM_TRACKING_KERNEL)),   \
-		TEST_NAMED(function, #function " (memfd, faults)",                                 \
-			   WAY(MEMFD, LAZYMEM_TRACKING_FAULTS)),                                   \
-		TEST_NAMED(function, #function " (hugetlb, kernel)",                               \
-			   WAY(HUGETLB, LAZYMEM_TRACKING_KERNEL)),                                 \
-		TEST_NAMED(function, #function " (hugetlb, faults)",                               \
-			   WAY(HUGETLB, LAZYMEM_TRACKING_FAULTS))
 #define IN_THE_WORST_WAY(function)                                                                 \
 	TEST_NAMED(function, #function " (anonymous)",                                             \
 		   WAY(ANONYMOUS, LAZYMEM_TRACKING_POPULATED)),                                    \
