@@ -84,7 +84,7 @@ unpack_backports() {
 	if ! backports_apt "$directory" update >"$directory/log" 2>&1 ||
 		! (cd "$directory/packages" && backports_apt "$directory" download \
 			qemu-system-x86 qemu-system-common qemu-system-data) >>"$directory/log" 2>&1; then
-		say "skipped: bookworm-backports cannot be had here: $(tail -n 1 "$directory/log")"
+		say "skipped: bookworm-backports cannot be had here: $(grep -m 1 '^[EW]: ' "$directory/log")"
 		return 1
 	fi
 	for package in "$directory"/packages/*.deb; do
