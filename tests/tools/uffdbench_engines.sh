@@ -85,10 +85,7 @@ measure 1 --memory 4M --workload post-restore
 measure 1 --memory 4K --workload sequential --threads 4
 measure 1 --memory 64M --workload image_rotate
 # Real guests touch pages that were not recorded, and not all that were.
-run --help
-if grep -qw http "$work/output"; then
-	measure 1 --workload http --source cold
-fi
+measure 1 --workload http --source cold
 [ "$(nproc)" -lt 2 ] || measure 1 --memory 4M --pin other
 
 # Several workloads: the summary is what follows from the runs.

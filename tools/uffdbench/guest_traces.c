@@ -33,22 +33,17 @@
 #name, memory, TRACE(name, 1), TRACE(name, 2)                                      \
 	}
 
-#ifdef GUEST_TRACES
 TAKE_IN_BOTH(boot);
 TAKE_IN_BOTH(http);
 TAKE_IN_BOTH(sort);
-#endif
 
 static const struct guest_recording recordings[] = {
-#ifdef GUEST_TRACES
 	RECORDING(boot, 512 * MIB),
 	RECORDING(http, 512 * MIB),
 	RECORDING(sort, 512 * MIB),
-#endif
-	{0},
 };
 
 const struct guest_recording *guest_recording(size_t index)
 {
-	return index + 1 < sizeof(recordings) / sizeof(recordings[0]) ? &recordings[index] : NULL;
+	return index < sizeof(recordings) / sizeof(recordings[0]) ? &recordings[index] : NULL;
 }
