@@ -20,13 +20,15 @@
 #include "uffd/settle.h"
 #include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
+#include "uffd/write_back.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KNOWN_FLAGS (LAZYMEM_ATTACH_RECORD | LAZYMEM_ATTACH_USERFAULTFD | LAZYMEM_ATTACH_TRACK)
+#define TRACKS (LAZYMEM_ATTACH_TRACK | LAZYMEM_ATTACH_WRITE_BACK)
+#define KNOWN_FLAGS (LAZYMEM_ATTACH_RECORD | LAZYMEM_ATTACH_USERFAULTFD | TRACKS)
 
 static int check_options(const struct lazymem_attach_options *options)
 {
@@ -177,7 +179,7 @@ static void run_adopt(struct lm_worker *worker, struct lm_command *command)
 static int open_userfaultfd(struct lazymem_attachment *attachment,
 			    const struct lazymem_attach_options *options)
 {
-	const bool tracks = (options->flags & LAZYMEM_ATTACH_TRACK) != 0;
+	const bool tracks = (options->flags & TRACKS) != 0;
 
 	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) != 0) {
 		attachment->fd = options->userfaultfd;
@@ -211,8 +213,10 @@ static int build(struct lazymem_attachment *attachment,
 
 	if (error == 0 && (options->flags & LAZYMEM_ATTACH_RECORD) != 0)
 		error = lm_recorder_create(&attachment->recorder, lm_attachment_pages(attachment));
-	if (error == 0 && (options->flags & LAZYMEM_ATTACH_TRACK) != 0)
+	if (error == 0 && (options->flags & TRACKS) != 0)
 		error = create_marks(attachment);
+	if (error == 0 && (options->flags & LAZYMEM_ATTACH_WRITE_BACK) != 0)
+		error = lm_write_back_create(attachment);
 	if (error == 0)
 		error = open_userfaultfd(attachment, options);
 	if (error == 0)
@@ -238,6 +242,8 @@ static int create(struct lazymem_memory *memory, const struct lazymem_attach_opt
 	attachment->on_failure = options->on_failure;
 	attachment->context = options->context;
 	pthread_rwlock_init(&attachment->lock, NULL);
+	pthread_mutex_init(&attachment->write_back.busy, NULL);
+	pthread_mutex_init(&attachment->write_back.mutex, NULL);
 	lm_jobs_create(&attachment->jobs);
 	*ret_attachment = attachment;
 	return 0;
@@ -297,6 +303,9 @@ void lm_attachment_free(struct lazymem_attachment *attachment)
 	free(attachment->stream);
 	lm_recorder_destroy(&attachment->recorder);
 	lm_jobs_destroy(&attachment->jobs);
+	lm_write_back_destroy(attachment);
+	pthread_mutex_destroy(&attachment->write_back.busy);
+	pthread_mutex_destroy(&attachment->write_back.mutex);
 	pthread_rwlock_destroy(&attachment->lock);
 	lazymem_memory_unref(attachment->memory);
 	if (attachment->worker != NULL)

@@ -29,6 +29,13 @@
 
 struct lm_worker;
 
+/* See write_back.c. NULL in the sets: nothing is written back. */
+struct lm_write_back {
+	pthread_mutex_t busy;  /* held for a whole sync; taken before the other one */
+	pthread_mutex_t mutex; /* of the sets; taken before the attachment's lock */
+	struct lazymem_dirty *fresh, *untold, *unsynced, *underway;
+};
+
 struct lazymem_attachment {
 	struct lazymem_handler *handler;
 	struct lm_worker *worker;
@@ -37,6 +44,7 @@ struct lazymem_attachment {
 	size_t region_count;
 	int fd;                         /* the userfaultfd, or -1 */
 	enum lazymem_tracking tracking; /* in force; does not change */
+	struct lm_write_back write_back;
 	pthread_rwlock_t lock;
 	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);
 	void *context;

@@ -19,6 +19,7 @@
 #include "core/mapping_operations.h"
 #include "uffd/command.h"
 #include "uffd/tracking.h"
+#include "uffd/write_back.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -182,12 +183,17 @@ static int prefetch(struct lazymem_mapping *mapping, void *state, size_t start, 
 	return lazymem_attachment_prefetch(region->attachment, &options);
 }
 
-/* Memory that is filled lazily is private, or has no file behind it: there is
- * nothing to make durable, as in the plain case. */
+/* Memory that is not written back is private, or has no file behind it: there
+ * is nothing to make durable, as in the plain case. */
 static int sync(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
-	(void)state;
-	return lm_mapping_plain.sync(mapping, NULL, start, length);
+	struct lm_lazy_region *region = state;
+	const size_t first = start >> region->page_shift;
+	const size_t end = (start + length + region->page_size - 1) >> region->page_shift;
+
+	if (!lm_write_back_is_on(region->attachment) || !is_served(region))
+		return lm_mapping_plain.sync(mapping, NULL, start, length);
+	return lm_write_back_sync(region, first, end - first);
 }
 
 static int resident(struct lazymem_mapping *mapping, void *state, size_t start, size_t length,

@@ -7,6 +7,7 @@
 #include "uffd/attention.h"
 #include "uffd/collapse.h"
 #include "uffd/command.h"
+#include "uffd/write_back.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -63,6 +64,12 @@ int lazymem_attachment_finish(struct lazymem_attachment *attachment)
 	if (fill == NULL)
 		return lm_error(-ENOMEM, "no memory for the job that fills an attachment");
 	run_job(attachment, fill, run_hurry);
+	if (lm_write_back_is_on(attachment)) {
+		const int error = lm_write_back_sync_all(attachment);
+
+		if (error != 0)
+			return error;
+	}
 	if (lm_worker_call(attachment->worker, &settle) != 0)
 		return refuse_incomplete(&settle);
 	for (size_t i = 0; i < attachment->region_count; i++)

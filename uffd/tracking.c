@@ -39,6 +39,7 @@
 #include "uffd/pagemap.h"
 #include "uffd/slot.h"
 #include "uffd/userfaultfd.h"
+#include "uffd/write_back.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -356,19 +357,25 @@ static int collect_region(struct lm_lazy_region *region, struct lazymem_dirty *d
 	return error;
 }
 
-int lazymem_attachment_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty)
+int lm_tracking_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty)
 {
 	int error = 0;
 
+	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
+		error = collect_region(&attachment->regions[i], dirty);
+	return error;
+}
+
+int lazymem_attachment_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty)
+{
 	if (lm_slot_on_worker())
 		return lm_error(-EDEADLK, "a callback on a worker cannot collect");
 	if (attachment->tracking == LAZYMEM_TRACKING_NONE)
 		return lm_error(-EINVAL, "the attachment was made without LAZYMEM_ATTACH_TRACK");
 	if (!lm_dirty_fits(dirty, attachment->memory))
 		return lm_error(-EINVAL, "the dirty set is of guest memory of different regions");
-	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
-		error = collect_region(&attachment->regions[i], dirty);
-	return error;
+	return lm_write_back_is_on(attachment) ? lm_write_back_collect(attachment, dirty)
+					       : lm_tracking_collect(attachment, dirty);
 }
 
 enum lazymem_tracking lazymem_attachment_tracking(const struct lazymem_attachment *attachment)

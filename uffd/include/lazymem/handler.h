@@ -91,6 +91,11 @@ enum lazymem_verdict {
 #define LAZYMEM_ATTACH_TRACK                                                                       \
 	(1u << 2) /* tell which pages were written: see
 					      * lazymem_attachment_collect */
+#define LAZYMEM_ATTACH_WRITE_BACK                                                                  \
+	(1u << 3) /* what the guest writes belongs in the backing
+					      * objects: lazymem_mapping_sync and
+					      * lazymem_memory_sync write it there. They
+					      * all must be writable. Tracks as well */
 
 /* How an attachment tells which pages were written, from the worst way to the
  * best. */
@@ -131,6 +136,7 @@ struct lazymem_attach_options {
  *  -EINVAL   an option; or a region that cannot be filled lazily (the message names it)
  *  -EEXIST   memory that is there already: attach before the first touch
  *  -EBUSY    a mapping that is attached already
+ *  -EROFS    LAZYMEM_ATTACH_WRITE_BACK, and a backing object that is read-only
  *  -EPERM    see lazymem_handler_check
  *  -EDEADLK  from a callback on a worker
  *  -E2BIG, -ENOMEM, -EMFILE
@@ -173,7 +179,9 @@ LAZYMEM_PUBLIC int lazymem_attachment_wait(struct lazymem_attachment *attachment
 /* Populate everything, check that nothing is missing, put advised regions in
  * huge pages, unregister, close, and free the attachment. On failure it goes on being
  * served and stays valid: -EIO when pages could not be read or are poisoned
- * (the message says where the first one is). A hole of the backing object is left to the kernel, which
+ * (the message says where the first one is), or what sync answers, for memory that is
+ * written back: it is synced first, and what is written to it after that belongs
+ * nowhere, so stop the guest before. A hole of the backing object is left to the kernel, which
  * fills it with the same zeros. The owner. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_finish(struct lazymem_attachment *attachment);
 
