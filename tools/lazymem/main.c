@@ -20,19 +20,6 @@ static const struct command *const commands[] = {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
-void command_print_usage(const struct command *command, const char *head)
-{
-	const int indent = (int)(strlen("usage: lazymem  ") + strlen(command->name));
-
-	printf("%slazymem %s ", head, command->name);
-	for (const char *c = command->usage; *c != '\0'; c++) {
-		putchar(*c);
-		if (*c == '\n')
-			printf("%*s", indent, "");
-	}
-	putchar('\n');
-}
-
 static void print_help(void)
 {
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
