@@ -127,6 +127,10 @@ run_case waits_for_signal;
 /* run_program_untouched.c */
 run_case error_numbers, other_memory, closed_output;
 
+/* run_program_closing.c */
+run_case close_each, close_all_at_once, replace_each, without_standard, without_stderr;
+run_case lock_before, map_only, cancelled;
+
 /* run_program_random.c */
 run_case random_calls, random_threads;
 

@@ -88,6 +88,15 @@ static int check_unused(const struct memory_file *file)
 	return -1;
 }
 
+/* Before the run that was started first has loaded a page, the file looks empty. */
+static int check_not_served(const struct memory_file *file)
+{
+	if (!run_is_locked_by_run(file->fd))
+		return 0;
+	complain("%s: is served by another lazymem run", file->path);
+	return -1;
+}
+
 static int set_length(const struct memory_file *file, uint64_t length)
 {
 	if (check_unused(file) != 0)
@@ -228,6 +237,8 @@ static int prepare_open_file(const struct run_request *request, size_t index, ui
 		return -1;
 	}
 	memory->length = length;
+	if (check_not_served(file) != 0)
+		return -1;
 	if (request->create && set_length(file, length) != 0)
 		return -1;
 	if (request->create && check_file_system(file) != 0)

@@ -6,7 +6,8 @@
  *
  * Signals are blocked and waited for, so no handler ever runs. One that came
  * from a process is passed on. One that came from the kernel, as those of the
- * terminal do, has come to the program as well, which is in the same group. What
+ * terminal do, has come to the program as well, which is in the same group; but an
+ * alarm that was set before us is no child's. What
  * stops and continues the group does so with both. The program gets the mask,
  * and what the caller ignores, as they were.
  *
@@ -122,7 +123,8 @@ static void take_signal(const struct supervised *supervised, const siginfo_t *si
 {
 	if (signal->si_signo == SIGUSR1)
 		run_print_summary(supervised->board, supervised->settings);
-	else if (signal->si_signo != SIGCHLD && signal->si_code <= 0)
+	else if (signal->si_signo == SIGALRM ||
+		 (signal->si_signo != SIGCHLD && signal->si_code <= 0))
 		kill(supervised->process, signal->si_signo);
 }
 

@@ -7,13 +7,26 @@
 #include "complain.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define MESSAGE_MAX 1024
 #define PREFIX "lazymem run: "
+
+/* Then the number may be that of any file that the program opens, the memory itself, say. */
+static bool is_closed;
+
+__attribute__((constructor)) static void look_at_stderr(void)
+{
+	const int saved = errno;
+
+	is_closed = fcntl(STDERR_FILENO, F_GETFD) < 0;
+	errno = saved;
+}
 
 /* In one write, so that lines of several threads do not mix. */
 void complain(const char *format, ...)
@@ -26,6 +39,8 @@ void complain(const char *format, ...)
 	ssize_t written;
 	int count;
 
+	if (is_closed)
+		return;
 	va_start(arguments, format);
 	count = vsnprintf(message + prefix, room, format, arguments);
 	va_end(arguments);

@@ -7,6 +7,7 @@
  * posix_madvise(3) and posix_fallocate(3) need nothing: the C library throws no page
  * away for the one, and a page that the other allocates is still known as missing.
  */
+#include "descriptors.h"
 #include "discard.h"
 #include "kernel.h"
 #include "lock.h"
@@ -15,7 +16,9 @@
 #include "views.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
@@ -32,6 +35,10 @@ static struct {
 	int (*madvise)(void *, size_t, int);
 	int (*fallocate)(int, int, off_t, off_t);
 	int (*ftruncate)(int, off_t);
+	int (*close)(int);
+	int (*close_range)(unsigned, unsigned, int);
+	int (*dup2)(int, int);
+	int (*dup3)(int, int, int);
 } next = {
 	.mmap = __wrap_mmap,
 	.munmap = __wrap_munmap,
@@ -39,6 +46,10 @@ static struct {
 	.madvise = __wrap_madvise,
 	.fallocate = __wrap_fallocate,
 	.ftruncate = __wrap_ftruncate,
+	.close = __wrap_close,
+	.close_range = __wrap_close_range,
+	.dup2 = __wrap_dup2,
+	.dup3 = __wrap_dup3,
 };
 
 static void find(const char *name, void *slot)
@@ -57,6 +68,10 @@ __attribute__((constructor)) static void find_next(void)
 	find("madvise", &next.madvise);
 	find("fallocate", &next.fallocate);
 	find("ftruncate", &next.ftruncate);
+	find("close", &next.close);
+	find("close_range", &next.close_range);
+	find("dup2", &next.dup2);
+	find("dup3", &next.dup3);
 }
 
 /* Are views there that the program may name? What libraries below us do while we hold the lock
@@ -123,6 +138,58 @@ EXPORTED int ftruncate(int fd, off_t length)
 
 	return run_memory_of(fd, &index) ? run_truncate(index, fd, length)
 					 : next.ftruncate(fd, length);
+}
+
+/* ---- descriptors: ours are none for the program --------------------------------- */
+
+static int refuse(int error)
+{
+	errno = error;
+	return -1;
+}
+
+EXPORTED int close(int fd)
+{
+	return run_descriptor_is_ours(fd) ? refuse(EBADF) : next.close(fd);
+}
+
+/* Around ours. */
+EXPORTED int close_range(unsigned first, unsigned last, int flags)
+{
+	unsigned fd;
+
+	while (flags == 0 && first <= last && run_descriptors_next(first, last, &fd)) {
+		if (fd > first && next.close_range(first, fd - 1, flags) != 0)
+			return -1;
+		if (fd == last)
+			return 0;
+		first = fd + 1;
+	}
+	return next.close_range(first, last, flags);
+}
+
+/* Without close_range(2), which is younger, each by itself. */
+EXPORTED void closefrom(int low)
+{
+	const long limit = sysconf(_SC_OPEN_MAX);
+	const unsigned first = low > 0 ? (unsigned)low : 0;
+	const int saved = errno;
+
+	if (close_range(first, UINT_MAX, 0) != 0)
+		for (int fd = (int)first; fd < limit; fd++)
+			close(fd);
+	errno = saved;
+}
+
+/* As when another thread was faster to open it. */
+EXPORTED int dup2(int fd, int number)
+{
+	return run_descriptor_is_ours(number) ? refuse(EBUSY) : next.dup2(fd, number);
+}
+
+EXPORTED int dup3(int fd, int number, int flags)
+{
+	return run_descriptor_is_ours(number) ? refuse(EBUSY) : next.dup3(fd, number, flags);
 }
 
 /* ---- the names for large files: off_t is large ----------------------------------- */

@@ -7,6 +7,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -77,4 +78,24 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
 int __wrap_ftruncate(int fd, off_t length)
 {
 	return (int)syscall(SYS_ftruncate, fd, length);
+}
+
+int __wrap_close(int fd)
+{
+	return (int)syscall(SYS_close, fd);
+}
+
+int __wrap_close_range(unsigned first, unsigned last, int flags)
+{
+	return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+int __wrap_dup2(int fd, int number)
+{
+	return fd == number ? (fcntl(fd, F_GETFD) < 0 ? -1 : fd) : __wrap_dup3(fd, number, 0);
+}
+
+int __wrap_dup3(int fd, int number, int flags)
+{
+	return (int)syscall(SYS_dup3, fd, number, flags);
 }

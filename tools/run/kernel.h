@@ -15,5 +15,9 @@ void *__wrap_mremap(void *host, size_t length, size_t new_length, int flags, ...
 int __wrap_madvise(void *host, size_t length, int advice);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 int __wrap_ftruncate(int fd, off_t length);
+int __wrap_close(int fd);
+int __wrap_close_range(unsigned first, unsigned last, int flags);
+int __wrap_dup2(int fd, int number);
+int __wrap_dup3(int fd, int number, int flags);
 
 #endif

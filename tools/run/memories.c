@@ -10,9 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Behind the end of any file. */
-#define LOCKED_BYTE ((off_t)1 << 62)
-
 /* After an errno value of the library's. */
 static int refused(int error)
 {
@@ -20,18 +17,18 @@ static int refused(int error)
 	return -error;
 }
 
-/* No other run may serve the file: each has a board of its own. Locks of the program
- * are on bytes that there are, or on the whole by flock(2), and do not meet this one. */
+/* No other run may serve the file: each has a board of its own. The lock is one for reading,
+ * and only that of another run counts: the program may lock the whole file itself. */
 static int lock_file(const struct run_memory *memory, int fd)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_start = LOCKED_BYTE, .l_len = 1};
+	struct flock lock = {.l_type = F_RDLCK, .l_start = RUN_LOCKED_BYTE, .l_len = 1};
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno != EAGAIN && errno != EACCES) {
+	if (fcntl(fd, F_OFD_SETLK, &lock) != 0 && errno != EAGAIN && errno != EACCES) {
 		complain("%s: cannot be locked: %s", memory->path, strerror(errno));
 		return errno;
 	}
+	if (!run_is_locked_by_run(fd))
+		return 0;
 	complain("%s: is served by another lazymem run", memory->path);
 	return EBUSY;
 }

@@ -12,6 +12,7 @@
  */
 #include "serve.h"
 #include "complain.h"
+#include "descriptors.h"
 #include "lock.h"
 #include "memories.h"
 #include "prefetch.h"
@@ -20,7 +21,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -173,8 +173,6 @@ static int start_serving(const struct run_settings *settings)
 	if (error == 0)
 		error = attach(settings);
 	if (error == 0)
-		error = pthread_atfork(run_lock, run_unlock, run_unlock);
-	if (error == 0)
 		error = run_reporter_start(run_the_board(), attachment);
 	if (error != 0) {
 		undo(settings);
@@ -212,7 +210,9 @@ int run_claim(size_t index)
 		return 0;
 	if (!atomic_compare_exchange_strong(&board->owner, &owner, (int32_t)getpid()))
 		return complain_of(&settings->memories[index], owner);
+	run_descriptors_begin();
 	error = start(settings);
+	run_descriptors_end();
 	if (error != 0)
 		atomic_store(&board->owner, 0);
 	else

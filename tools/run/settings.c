@@ -72,6 +72,15 @@ uint64_t run_memory_base(const struct run_settings *settings, size_t index)
 	return base;
 }
 
+/* A lock of a program covers other bytes as well. */
+bool run_is_locked_by_run(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_start = RUN_LOCKED_BYTE, .l_len = 1};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == -1 &&
+	       lock.l_start == RUN_LOCKED_BYTE && lock.l_len == 1;
+}
+
 /* ---- store ------------------------------------------------------------------ */
 
 static size_t string_size(const char *string)

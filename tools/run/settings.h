@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* "FD", or "FD:PRELOADED": what LD_PRELOAD was before, if it was set. */
 #define RUN_ENVIRONMENT "LAZYMEM_RUN"
@@ -62,6 +63,13 @@ struct run_board {
 	uint64_t not_traced; /* errno of a trace that was refused, or 0 */
 	struct lazymem_statistics statistics;
 };
+
+/* Who serves a file has an open-file-description lock on this byte of it, behind the end of
+ * any file. */
+#define RUN_LOCKED_BYTE ((off_t)1 << 62)
+
+/* Is the file served by another run than the one that `fd` is of? errno is not kept. */
+bool run_is_locked_by_run(int fd);
 
 /* Guest address of memory `index`: the ones before it, each rounded up to 1 GiB. */
 uint64_t run_memory_base(const struct run_settings *settings, size_t index);

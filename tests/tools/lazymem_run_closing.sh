@@ -1,0 +1,48 @@
+#!/bin/bash
+# lazymem run: a program that closes descriptors which are not its own, has no
+# standard ones, or locks the file; two runs on one file; an alarm.
+set -euo pipefail
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/tools/lazymem_lib.sh
+. "$(dirname "$0")/lazymem_lib.sh"
+# shellcheck source=tests/tools/lazymem_run_cases.sh
+. "$(dirname "$0")/lazymem_run_cases.sh"
+cd "$work"
+
+make_image image
+for name in close-each close-all replace-each without-standard lock-before cancelled; do
+	holds $name
+done
+
+# Without stderr from the start, messages go nowhere, and not into the memory.
+rm -f "$memory"
+"$program" run --memory "$memory=image" --create -- bash -c 'exec 7>&2 2>&-; exec "$@"' bash \
+	"$run_program" without-stderr "$memory" "$length" "$seed" 2>errors ||
+	fail "without-stderr: status $?"
+
+# A file that is served is refused before the program starts, also while it looks empty.
+rm -f "$memory"
+"$program" run --memory "$memory=image" --create -- "$run_program" map-only "$memory" "$length" \
+	"$seed" >waiting 2>errors &
+process=$!
+until_says waiting waiting
+for create in "" --create; do
+	status=0
+	# shellcheck disable=SC2086 # nothing, or one word
+	"$program" run --memory "$memory=image" $create -- touch started 2>second || status=$?
+	[ "$status" -eq 1 ] && grep -q 'is served by another lazymem run' second ||
+		fail "a second run: status $status, $(cat second)"
+	[ ! -e started ] || fail "a second run was started"
+done
+kill -KILL $process
+wait $process || true
+
+# An alarm that was set before comes to the program.
+if command -v perl >/dev/null; then
+	rm -f "$memory"
+	status=0
+	timeout -s KILL 20 perl -e 'alarm 1; exec @ARGV' "$program" run --stats --memory \
+		"$memory=image" --create -- sleep 10 2>errors || status=$?
+	[ "$status" -eq $((128 + $(kill -l ALRM))) ] || fail "an alarm: status $status"
+fi
