@@ -127,8 +127,9 @@ LAZYMEM_PUBLIC int lazymem_mapping_use_hugepages(struct lazymem_mapping *mapping
 LAZYMEM_PUBLIC int lazymem_mapping_use_dontfork(struct lazymem_mapping *mapping);
 
 /* When this returns 0, every byte written to the range before the call is
- * durable in the backing object. Shared file mapping: msync(MS_SYNC). Private memory, memfd and
- * hugetlb: nothing to do. start and length in bytes inside the mapping, start
+ * durable in the backing object. Shared file mapping: msync(MS_SYNC). Lazily filled memory that
+ * was attached with LAZYMEM_ATTACH_WRITE_BACK: what is dirty is written and flushed. Private
+ * memory, memfd and hugetlb otherwise: nothing to do. start and length in bytes inside the mapping, start
  * a multiple of the page size. -ERANGE, -EINVAL, -EIO.
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_mapping_sync(struct lazymem_mapping *mapping, size_t start,
