@@ -38,6 +38,22 @@ done
 kill -KILL $process
 wait $process || true
 
+# Another file has its name meanwhile: it would read zeros.
+rm -f "$memory"
+status=0
+# shellcheck disable=SC2016 # for the shell that is run
+"$program" run --memory "$memory=image" --create -- \
+	bash -c 'rm "$1"; truncate -s "$2" "$1"; shift 2; exec "$@"' bash "$memory" "$size" \
+	"$run_program" shared "$memory" "$length" "$seed" 2>errors || status=$?
+[ "$status" -eq 1 ] && grep -q 'is another file than when' errors ||
+	fail "another file: status $status, $(cat errors)"
+
+# A trace would take the place of a memory that is not made yet.
+rm -f "$memory"
+status=0
+"$program" run --memory "$memory=image" --create --record "$memory" -- true 2>errors || status=$?
+[ "$status" -eq 1 ] && grep -q 'is a memory' errors || fail "a trace at the memory: $status"
+
 # An alarm that was set before comes to the program.
 if command -v perl >/dev/null; then
 	rm -f "$memory"

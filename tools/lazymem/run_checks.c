@@ -136,7 +136,9 @@ int run_check_record(const struct run_request *request)
 	if (record == NULL)
 		return 0;
 	for (size_t i = 0; i < request->file_count; i++) {
-		if (is_same_file(record, request->files[i].path)) {
+		const char *path = request->files[i].path;
+
+		if (strcmp(record, path) == 0 || is_same_file(record, path)) {
 			complain("%s: is a memory, so no trace can be written there", record);
 			return EXIT_RUN_FAILED;
 		}

@@ -90,6 +90,10 @@ EXPORTED void *mmap(void *host, size_t length, int protection, int flags, int fd
 
 	if (is_file && run_memory_of(fd, &index))
 		return run_map(index, host, length, protection, flags, fd, offset);
+	if (is_file && run_is_in_place_of_memory(fd)) {
+		errno = ESTALE;
+		return MAP_FAILED;
+	}
 	if ((flags & MAP_FIXED) != 0 && may_name_views(host, length))
 		return run_map_over(host, length, protection, flags, fd, offset);
 	return next.mmap(host, length, protection, flags, fd, offset);

@@ -26,6 +26,9 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/* mmap(2) passes over other bits of a protection, mprotect(2) does not. */
+#define ACCESS (PROT_READ | PROT_WRITE | PROT_EXEC)
+
 static const struct run_memory *memory_at(size_t index)
 {
 	return &run_the_settings()->memories[index];
@@ -195,7 +198,7 @@ void *run_map(size_t index, void *host, size_t length, int protection, int flags
 	const struct run_wanted wanted = {.memory = index,
 					  .offset = (uint64_t)offset,
 					  .length = length,
-					  .protection = protection,
+					  .protection = protection & ACCESS,
 					  .flags = flags};
 	int error;
 

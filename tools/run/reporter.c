@@ -86,6 +86,7 @@ int run_reporter_start(struct run_board *board, struct lazymem_attachment *attac
 	reported = board;
 	counted = attachment;
 	reported->start_ns = clock_ns();
+	copy();
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&thread, NULL, report, NULL);

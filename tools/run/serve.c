@@ -58,6 +58,34 @@ bool run_memory_of(int fd, size_t *ret_index)
 	return false;
 }
 
+/* Somebody put another file in its place, which nobody fills: it would read false zeros. Once
+ * there is a view, it is the program's own business. */
+bool run_is_in_place_of_memory(int fd)
+{
+	const struct run_settings *settings = run_the_settings();
+	const int saved = errno;
+	struct stat file, named;
+	bool found = false;
+
+	if (settings == NULL || fd < 0 || atomic_load(&run_the_board()->owner) != 0 ||
+	    fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) {
+		errno = saved;
+		return false;
+	}
+	for (size_t i = 0; !found && i < settings->memory_count; i++) {
+		const struct run_memory *memory = &settings->memories[i];
+
+		found = stat(memory->path, &named) == 0 && named.st_dev == file.st_dev &&
+			named.st_ino == file.st_ino &&
+			(named.st_dev != memory->device || named.st_ino != memory->inode);
+		if (found)
+			complain("%s: is another file than when the program was started",
+				 memory->path);
+	}
+	errno = saved;
+	return found;
+}
+
 bool run_is_serving(void)
 {
 	return here != NULL && atomic_load(here);

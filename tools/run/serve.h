@@ -14,6 +14,9 @@
  * errno is kept. */
 bool run_memory_of(int fd, size_t *ret_index);
 
+/* Has `fd`, which is of no memory, the name of one? After a message. errno is kept. */
+bool run_is_in_place_of_memory(int fd);
+
 /* Does this process serve? A child does not: it has none of the views. */
 bool run_is_serving(void);
 
