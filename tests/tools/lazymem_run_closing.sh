@@ -15,6 +15,10 @@ for name in close-each close-all replace-each without-standard lock-before cance
 	holds $name
 done
 
+runs image -- "$run_program" other-order "$memory" "$length" "$seed"
+[ "$status" -eq 0 ] && grep -q 'remap_file_pages is not possible' errors ||
+	fail "other-order: status $status, $(cat errors)"
+
 # Without stderr from the start, messages go nowhere, and not into the memory.
 rm -f "$memory"
 "$program" run --memory "$memory=image" --create -- bash -c 'exec 7>&2 2>&-; exec "$@"' bash \

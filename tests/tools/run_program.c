@@ -78,6 +78,7 @@ static const struct {
 	{"lock-before", lock_before},
 	{"map-only", map_only},
 	{"cancelled", cancelled},
+	{"other-order", pages_in_other_order},
 	{"random", random_calls},
 	{"random-threads", random_threads},
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * run_program_closing.c - programs that close what they did not open, that have no
- * standard descriptors, lock the file, or cancel a thread that maps it.
+ * standard descriptors, lock the file, cancel a thread that maps it, or map it in an order
+ * of its own.
  */
 #include "run_program.h"
 
@@ -86,6 +87,18 @@ void without_stderr(struct target *t)
 	CHECK(waitpid(child, &status, 0) == child);
 	CHECK(dup2(errors, STDERR_FILENO) == STDERR_FILENO);
 	expect(t, at, 0, t->size, IMAGE);
+}
+
+/* With us it is refused, and nothing changes. */
+void pages_in_other_order(struct target *t)
+{
+	const size_t half = t->size / 2;
+	char *at = map_whole(t);
+
+	if (remap_file_pages(at, half, 0, half / t->page, 0) == 0)
+		expect(t, at, half, half, IMAGE);
+	else
+		expect(t, at, 0, t->size, IMAGE);
 }
 
 void lock_before(struct target *t)

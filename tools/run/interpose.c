@@ -7,6 +7,7 @@
  * posix_madvise(3) and posix_fallocate(3) need nothing: the C library throws no page
  * away for the one, and a page that the other allocates is still known as missing.
  */
+#include "complain.h"
 #include "descriptors.h"
 #include "discard.h"
 #include "kernel.h"
@@ -33,6 +34,7 @@ static struct {
 	int (*munmap)(void *, size_t);
 	void *(*mremap)(void *, size_t, size_t, int, ...);
 	int (*madvise)(void *, size_t, int);
+	int (*remap_file_pages)(void *, size_t, int, size_t, int);
 	int (*fallocate)(int, int, off_t, off_t);
 	int (*ftruncate)(int, off_t);
 	int (*close)(int);
@@ -44,6 +46,7 @@ static struct {
 	.munmap = __wrap_munmap,
 	.mremap = __wrap_mremap,
 	.madvise = __wrap_madvise,
+	.remap_file_pages = __wrap_remap_file_pages,
 	.fallocate = __wrap_fallocate,
 	.ftruncate = __wrap_ftruncate,
 	.close = __wrap_close,
@@ -66,6 +69,7 @@ __attribute__((constructor)) static void find_next(void)
 	find("munmap", &next.munmap);
 	find("mremap", &next.mremap);
 	find("madvise", &next.madvise);
+	find("remap_file_pages", &next.remap_file_pages);
 	find("fallocate", &next.fallocate);
 	find("ftruncate", &next.ftruncate);
 	find("close", &next.close);
@@ -79,6 +83,12 @@ __attribute__((constructor)) static void find_next(void)
 static bool may_name_views(const void *host, size_t length)
 {
 	return !run_is_locked_here() && run_views_are_in(host, length);
+}
+
+static int refuse(int error)
+{
+	errno = error;
+	return -1;
 }
 
 /* ---- mappings ---------------------------------------------------------------- */
@@ -126,6 +136,15 @@ EXPORTED int madvise(void *host, size_t length, int advice)
 					    : next.madvise(host, length, advice);
 }
 
+/* The kernel makes a new mapping of it, without asking us. */
+EXPORTED int remap_file_pages(void *host, size_t length, int protection, size_t page, int flags)
+{
+	if (!may_name_views(host, length))
+		return next.remap_file_pages(host, length, protection, page, flags);
+	complain("remap_file_pages is not possible on a memory");
+	return refuse(EINVAL);
+}
+
 /* ---- files ------------------------------------------------------------------- */
 
 EXPORTED int fallocate(int fd, int mode, off_t offset, off_t length)
@@ -145,12 +164,6 @@ EXPORTED int ftruncate(int fd, off_t length)
 }
 
 /* ---- descriptors: ours are none for the program --------------------------------- */
-
-static int refuse(int error)
-{
-	errno = error;
-	return -1;
-}
 
 EXPORTED int close(int fd)
 {

@@ -70,6 +70,11 @@ int __wrap_madvise(void *host, size_t length, int advice)
 	return (int)syscall(SYS_madvise, host, length, advice);
 }
 
+int __wrap_remap_file_pages(void *host, size_t length, int protection, size_t page, int flags)
+{
+	return (int)syscall(SYS_remap_file_pages, host, length, protection, page, flags);
+}
+
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
 {
 	return (int)syscall(SYS_fallocate, fd, mode, offset, length);

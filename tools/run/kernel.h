@@ -13,6 +13,7 @@ void *__wrap_mmap(void *host, size_t length, int protection, int flags, int fd, 
 int __wrap_munmap(void *host, size_t length);
 void *__wrap_mremap(void *host, size_t length, size_t new_length, int flags, ...);
 int __wrap_madvise(void *host, size_t length, int advice);
+int __wrap_remap_file_pages(void *host, size_t length, int protection, size_t page, int flags);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 int __wrap_ftruncate(int fd, off_t length);
 int __wrap_close(int fd);
