@@ -42,6 +42,29 @@ done
 kill -KILL $process
 wait $process || true
 
+# A child that outlives the program does not go on serving the file.
+rm -f "$memory"
+"$program" run --memory "$memory=image" --create -- "$run_program" child-stays "$memory" \
+	"$length" "$seed" >child 2>errors </dev/null || fail "child-stays: status $?"
+: >"$memory"
+truncate -s "$size" "$memory"
+status=0
+"$program" run --memory "$memory=image" -- "$run_program" shared "$memory" "$length" "$seed" \
+	>output 2>errors || status=$?
+kill -KILL "$(cat child)"
+[ "$status" -eq 0 ] || fail "a file that a child has: status $status, $(cat errors)"
+
+# A program that has no loader is refused before anything is made.
+rm -f "$memory"
+sed 's|/ld-linux|/no-linux|' "$(command -v sleep)" >no_loader
+chmod +x no_loader
+if ! cmp -s no_loader "$(command -v sleep)"; then
+	status=0
+	"$program" run --memory "$memory=image" --create -- ./no_loader 0 2>errors || status=$?
+	[ "$status" -eq 1 ] && grep -q 'loader' errors || fail "no loader: status $status"
+	[ ! -e "$memory" ] || fail "no loader: the memory was made"
+fi
+
 # Another file has its name meanwhile: it would read zeros.
 rm -f "$memory"
 status=0

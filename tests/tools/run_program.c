@@ -77,6 +77,7 @@ static const struct {
 	{"without-stderr", without_stderr},
 	{"lock-before", lock_before},
 	{"map-only", map_only},
+	{"child-stays", child_stays},
 	{"cancelled", cancelled},
 	{"other-order", pages_in_other_order},
 	{"random", random_calls},

@@ -129,7 +129,7 @@ run_case error_numbers, other_memory, closed_output;
 
 /* run_program_closing.c */
 run_case close_each, close_all_at_once, replace_each, without_standard, without_stderr;
-run_case lock_before, map_only, cancelled, pages_in_other_order;
+run_case lock_before, map_only, cancelled, pages_in_other_order, child_stays;
 
 /* run_program_random.c */
 run_case random_calls, random_threads;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * run_program_closing.c - programs that close what they did not open, that have no
- * standard descriptors, lock the file, cancel a thread that maps it, or map it in an order
- * of its own.
+ * standard descriptors, lock the file, cancel a thread that maps it, leave a child
+ * behind, or map it in an order of their own.
  */
 #include "run_program.h"
 
@@ -115,6 +115,20 @@ void map_only(struct target *t)
 	fflush(stdout);
 	for (;;)
 		pause();
+}
+
+/* A child that outlives its parent, and prints its number. */
+void child_stays(struct target *t)
+{
+	char *at = map_whole(t);
+	const pid_t child = fork();
+
+	if (child == 0) {
+		for (;;)
+			pause();
+	}
+	expect(t, at, 0, t->size, IMAGE);
+	printf("%d\n", (int)child);
 }
 
 static void *map_cancelled(void *context)

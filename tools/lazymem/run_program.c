@@ -122,6 +122,11 @@ static int check_elf(const struct program_file *file)
 		result = program_elf_check(&program, &own, &fault);
 		if (result != 0)
 			complain("%s: %s", file->path, fault.text);
+		else if (access(program.loader, X_OK) != 0) {
+			complain("%s: its loader, %s: %s", file->path, program.loader,
+				 strerror(errno));
+			result = -1;
+		}
 	}
 	close_file(&own_file);
 	return result == 0 ? 0 : -1;

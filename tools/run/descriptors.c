@@ -127,6 +127,14 @@ void run_descriptors_end(void)
 	clear(&before);
 }
 
+void run_descriptors_close(void)
+{
+	for (unsigned fd = 0; fd < NUMBERS; fd++)
+		if (is_set(&ours, fd))
+			close((int)fd);
+	clear(&ours);
+}
+
 /* ---- while the program runs ---------------------------------------------------- */
 
 bool run_descriptor_is_ours(int fd)

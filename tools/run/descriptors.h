@@ -12,6 +12,9 @@
 void run_descriptors_begin(void);
 void run_descriptors_end(void);
 
+/* In a child that was forked: close the copies of ours. */
+void run_descriptors_close(void);
+
 /* Is it ours, in the process that serves? Without a lock, in a signal handler too. */
 bool run_descriptor_is_ours(int fd);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lock.h"
 #include "complain.h"
+#include "descriptors.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,11 +14,18 @@ static __thread bool is_here;
 static __thread sigset_t before;
 static __thread int cancel_before;
 
+/* It serves nobody, and must not keep the file from the next run. */
+static void unlock_in_child(void)
+{
+	run_descriptors_close();
+	run_unlock();
+}
+
 /* Before the lock is taken for the first time: a child that is forked while another thread
  * has it must find it free, and a second registration would take it twice. */
 static void keep_over_fork(void)
 {
-	const int error = pthread_atfork(run_lock, run_unlock, run_unlock);
+	const int error = pthread_atfork(run_lock, run_unlock, unlock_in_child);
 
 	if (error != 0)
 		complain("a forked child may wait for ever: %s", strerror(error));
