@@ -358,6 +358,100 @@ static void test_what_comes_ahead_stops_at_what_is_there(void **state)
 	end(&f);
 }
 
+/* Pieces smaller than what comes with a fault at once. */
+static void test_a_stream_keeps_to_small_pieces(void **state)
+{
+	struct lazymem_handler_options options = {
+		.size = sizeof(options), .fault_ahead = MIB, .prefetch_piece = PAGE};
+	struct fixture f;
+
+	image_create(&f.image, LENGTH, "ddddh", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, kind_of(state), LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, NULL);
+	assert_true(arrived(&f, 0, LENGTH / PAGE));
+	assert_int_equal(source_most_reads(&f.source, 0, LENGTH), 1);
+	end(&f);
+}
+
+/* Guest memory whose last page is not all in what fills it. */
+static void test_a_stream_ends_in_zeros_where_the_image_does(void **state)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = MIB};
+	struct fixture f;
+
+	image_create(&f.image, LENGTH - 1234, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, kind_of(state), LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, NULL);
+	assert_true(arrived(&f, 0, LENGTH / PAGE));
+	assert_true(all_zero(f.guest.host + LENGTH - 1234, 1234));
+	end(&f);
+}
+
+static void test_huge_pages_are_read_ahead(void **state)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = LENGTH};
+	struct fixture f;
+
+	(void)state;
+	image_create(&f.image, 2 * LENGTH, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, HUGETLB, 2 * LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, NULL);
+	touch(f.guest.host);
+	touch(f.guest.host + BLOCK); /* and one more */
+	f.from = 3;
+	assert_true(await(populated_so_far, &f));
+	assert_int_equal(statistics_at_rest(f.guest.attachment).faults, 2);
+	assert_true(image_matches(&f.image, 0, f.guest.host, 2 * LENGTH));
+	end(&f);
+}
+
+/* A stream that cannot be read gives up, and the next one begins anew. */
+static void test_a_stream_that_failed_is_followed_by_another(void **state)
+{
+	atomic_uint asked = 0;
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = MIB};
+	struct lazymem_attach_options attach_options = {
+		.size = sizeof(attach_options), .on_failure = poison_at_once, .context = &asked};
+	struct fixture f = {.from = 2 * MIB / PAGE + 2};
+
+	image_create(&f.image, LENGTH, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, kind_of(state), LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, &attach_options);
+	guest_prefetch(&f.guest, 0, MIB);
+	source_fail(&f.source, MIB + 128 * 1024, MIB, -EIO, UINT64_MAX);
+	touch(page_at(&f, MIB / PAGE));
+	guest_prefetch(&f.guest, 2 * MIB + 512 * 1024, PAGE); /* comes after it */
+	source_fail(&f.source, 0, 0, 0, 0);
+	assert_true(arrived(&f, 0, LENGTH / PAGE));
+	assert_int_equal(statistics_at_rest(f.guest.attachment).pages_poisoned, 0);
+	end(&f);
+}
+
+/* A discard takes what a stream is about to bring. */
+static void test_what_is_discarded_before_a_stream_reads_as_zeros(void **state)
+{
+	struct lazymem_handler_options options = {.size = sizeof(options), .fault_ahead = MIB};
+	struct fixture f;
+
+	image_create(&f.image, LENGTH, "d", 31);
+	source_create(&f.source, &f.image);
+	guest_map(&f.guest, kind_of(state), LENGTH, 0, f.source.backing);
+	guest_attach(&f.guest, &options, NULL);
+	guest_prefetch(&f.guest, 0, MIB);
+	source_hold(&f.source, MIB + AROUND, MIB);
+	touch(page_at(&f, MIB / PAGE));
+	assert_true(source_await_held(&f.source, 1));
+	assert_ok(lazymem_mapping_discard(f.guest.mapping, MIB + 512 * 1024, MIB));
+	source_release(&f.source);
+	assert_true(all_zero(page_at(&f, (MIB + 512 * 1024) / PAGE), MIB));
+	assert_true(arrived(&f, 0, (MIB + 512 * 1024) / PAGE));
+	end(&f);
+}
+
 static void test_bad_options_are_refused_by_name(void **state)
 {
 	static const struct lazymem_handler_options bad[] = {
@@ -398,10 +492,15 @@ int main(void)
 		EACH_SMALL_KIND(test_a_long_stream_is_read_ahead_in_the_background),
 		EACH_SMALL_KIND(test_an_abort_does_not_wait_for_a_stream),
 		EACH_SMALL_KIND(test_what_comes_ahead_stops_at_what_is_there),
+		EACH_SMALL_KIND(test_a_stream_keeps_to_small_pieces),
+		EACH_SMALL_KIND(test_a_stream_ends_in_zeros_where_the_image_does),
+		TEST(test_huge_pages_are_read_ahead),
+		EACH_SMALL_KIND(test_a_stream_that_failed_is_followed_by_another),
+		EACH_SMALL_KIND(test_what_is_discarded_before_a_stream_reads_as_zeros),
 		TEST(test_bad_options_are_refused_by_name),
 	};
 
 	require_faults();
-	require_hugetlb(BLOCK, LENGTH / BLOCK);
+	require_hugetlb(BLOCK, 2 * LENGTH / BLOCK);
 	return run_group(tests);
 }

@@ -258,6 +258,7 @@ static int advise_away(void *argument)
 		if (madvise(tracked_page(f, f->pages / 2), f->guest.page, MADV_DONTNEED) != 0)
 			return 1;
 		atomic_fetch_add(&giver->discards, 1);
+		usleep(200); /* while an event is unread, nothing can be protected or populated */
 	}
 	return 0;
 }
