@@ -68,14 +68,15 @@ grep -q '^/[^:]*/liblazymem-run.so [0-9]*$' output || fail "LD_PRELOAD has more 
 # A caller that ignores SIGCHLD would not be told the status; we are.
 (trap '' CHLD && ends_as 1280 "${stats[@]}" sh -c 'exit 5') || fail "the status is lost"
 
-# A program that the kernel cannot execute after all: its loader is not there.
-sed 's#/lib64/ld-linux#/nib64/ld-linux#' "$(command -v touch)" >lame
-chmod +x lame
+# A program that the kernel cannot execute after all: its loader, a file here, is none.
+sed 's#/lib64/ld-linux#./././/ld-linux#' "$(command -v touch)" >lame
+printf '%100s\n' none >ld-linux-x86-64.so.2
+chmod +x lame ld-linux-x86-64.so.2
 if ! cmp -s lame "$(command -v touch)"; then
 	for how in silent stats; do
 		declare -n lazily=$how
 		ends_as 256 "${lazily[@]}" ./lame started
-		[ "$(cat errors)" = 'lazymem: ./lame: cannot be executed: No such file or directory' ] ||
+		[ "$(cat errors)" = 'lazymem: ./lame: cannot be executed: Accessing a corrupted shared library' ] ||
 			fail "$how: what cannot be executed is not told"
 	done
 fi
