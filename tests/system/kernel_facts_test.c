@@ -44,6 +44,12 @@ struct uffdio_poison {
 };
 #define UFFDIO_POISON _IOWR(UFFDIO, _UFFDIO_POISON, struct uffdio_poison)
 #endif
+#ifndef UFFD_FEATURE_WP_UNPOPULATED
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#endif
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
@@ -70,7 +76,7 @@ struct arena {
 	size_t length;
 };
 
-static int open_userfaultfd(void)
+static int open_with(uint64_t features)
 {
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	int fd;
@@ -83,12 +89,17 @@ static int open_userfaultfd(void)
 	}
 	if (fd < 0)
 		return -1;
-	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES};
+	struct uffdio_api api = {.api = UFFD_API, .features = features};
 	if (ioctl(fd, UFFDIO_API, &api) != 0) {
 		close(fd);
 		return -1;
 	}
 	return fd;
+}
+
+static int open_userfaultfd(void)
+{
+	return open_with(FEATURES);
 }
 
 static void *map_aligned(size_t length, int flags, int fd)
@@ -996,6 +1007,202 @@ static void test_a_registered_memfd_with_poison_does_not_collapse(void **state)
 	destroy(&a);
 }
 
+/* ---- one more mapping ---------------------------------------------------------- */
+
+static void continue_of_a_private_mapping(unsigned flags, size_t page)
+{
+	struct arena a;
+
+	make_memfd(&a, 2 * HUGE, flags, MODE_BOTH);
+	assert_int_equal(unregister(&a), 0);
+	assert_ptr_equal(
+		mmap(a.area, a.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, a.memfd, 0),
+		a.area);
+	assert_int_equal(register_range(&a, MODE_BOTH), 0);
+	memset(a.alias, STAMP, page);
+	assert_int_equal(continue_range(&a, 0, page), 0);
+	assert_int_equal(touch(a.area), STAMP);
+	a.alias[0] = STAMP + 1; /* shared as long as it is clean */
+	assert_int_equal(touch(a.area), STAMP + 1);
+	a.area[0] = STAMP + 2;
+	assert_int_equal(a.alias[0], STAMP + 1);
+	assert_false(readable(&a, 0));
+	destroy(&a);
+}
+
+static void test_continue_maps_a_private_mapping_of_a_memfd(void **state)
+{
+	(void)state;
+	continue_of_a_private_mapping(0, PAGE);
+}
+
+static void test_continue_maps_a_private_mapping_of_hugetlb(void **state)
+{
+	(void)state;
+	continue_of_a_private_mapping(MFD_HUGETLB, HUGE);
+}
+
+/* The kernel makes one mapping of the two, which is registered no more. */
+static void test_a_mapping_moved_beside_its_neighbour_takes_the_registration_from_both(void **state)
+{
+	unsigned char *place, *moved;
+	struct arena a;
+
+	(void)state;
+	make_memfd(&a, 2 * HUGE, 0, MODE_BOTH);
+	a.alias[0] = STAMP;
+	place = map_aligned(4 * HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	assert_ptr_not_equal(place, MAP_FAILED);
+	moved = mremap(a.area, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	assert_ptr_equal(moved, place);
+	moved = mremap(a.area + HUGE, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, place + HUGE);
+	assert_ptr_equal(moved, place + HUGE);
+	assert_int_equal(touch(place + PAGE), 0);
+	assert_int_equal(touch(place + HUGE), 0);
+	assert_false(readable(&a, 0));
+	munmap(place, 4 * HUGE);
+	destroy(&a);
+}
+
+/* ---- which pages were written --------------------------------------------------- */
+
+struct page_region {
+	uint64_t start, end, categories;
+};
+
+struct scan {
+	uint64_t size, flags, start, end, walk_end, regions, region_count, most_pages;
+	uint64_t inverted, all_of, any_of, returned;
+};
+
+#define SCAN _IOWR('f', 16, struct scan)
+#define IS_WRITTEN (UINT64_C(1) << 1)
+#define IS_PRESENT (UINT64_C(1) << 3)
+#define IS_SWAPPED (UINT64_C(1) << 4)
+#define IS_ZERO_PAGE (UINT64_C(1) << 5)
+#define PROTECT_AND_CHECK UINT64_C(3)
+#define MODE_TRACKED (UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP)
+#define NOT_WRITTEN UINT64_MAX
+
+/* The categories of a page that counts as written, which it does no more afterwards. */
+static uint64_t written(struct arena *a, size_t page)
+{
+	struct page_region found = {.categories = NOT_WRITTEN};
+	struct scan scan = {
+		.size = sizeof(scan),
+		.flags = PROTECT_AND_CHECK,
+		.start = (uintptr_t)a->area + page,
+		.end = (uintptr_t)a->area + page + PAGE,
+		.regions = (uintptr_t)&found,
+		.region_count = 1,
+		.all_of = IS_WRITTEN,
+		.returned = IS_PRESENT | IS_SWAPPED | IS_ZERO_PAGE,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_true(ioctl(fd, SCAN, &scan) >= 0);
+	close(fd);
+	return found.categories;
+}
+
+static void make_tracked(struct arena *a, bool shared)
+{
+	uint64_t mode = MODE_TRACKED | (shared ? UFFDIO_REGISTER_MODE_MINOR : 0);
+
+	if (shared)
+		make_memfd(a, HUGE, 0, MODE_BOTH);
+	else
+		make_anonymous(a, HUGE);
+	assert_int_equal(unregister(a), 0);
+	close(a->uffd);
+	a->uffd = open_with(FEATURES | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+			    UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_WP_UNPOPULATED |
+			    UFFD_FEATURE_WP_ASYNC);
+	if (a->uffd < 0)
+		skip();
+	assert_int_equal(register_range(a, mode), 0);
+}
+
+static void copy_protected_is_written_when_it_is(bool shared)
+{
+	struct arena a;
+
+	make_tracked(&a, shared);
+	assert_int_equal(copy_mode(&a, 0, PAGE, UFFDIO_COPY_MODE_WP), 0);
+	assert_int_equal(touch(a.area), STAMP);
+	assert_true(written(&a, 0) == NOT_WRITTEN);
+	a.area[0] = 1;
+	assert_true(written(&a, 0) == IS_PRESENT);
+	assert_true(written(&a, 0) == NOT_WRITTEN);
+	a.area[0] = 2;
+	assert_true(written(&a, 0) == IS_PRESENT);
+	assert_false(readable(&a, 0));
+	destroy(&a);
+}
+
+static void test_anonymous_memory_copied_protected_is_written_when_it_is(void **state)
+{
+	(void)state;
+	copy_protected_is_written_when_it_is(false);
+}
+
+static void test_a_memfd_copied_protected_is_written_when_it_is(void **state)
+{
+	(void)state;
+	copy_protected_is_written_when_it_is(true);
+}
+
+static void test_a_zero_page_counts_as_written_and_is_told_apart(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	make_tracked(&a, false);
+	assert_int_equal(zeropage(&a, 0, PAGE), 0);
+	assert_true(written(&a, 0) == (IS_PRESENT | IS_ZERO_PAGE));
+	destroy(&a);
+}
+
+static void test_what_is_not_mapped_counts_as_written_until_it_is_protected(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	make_tracked(&a, true);
+	assert_true(written(&a, 0) == 0);
+	assert_true(written(&a, 0) == NOT_WRITTEN);
+	destroy(&a);
+}
+
+static void test_poison_counts_as_written_and_swapped_and_stays(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	make_tracked(&a, false);
+	assert_int_equal(poison(&a, 0, PAGE), 0);
+	assert_true(written(&a, 0) == IS_SWAPPED);
+	assert_int_equal(touch(a.area), SIGNALLED + SIGBUS);
+	destroy(&a);
+}
+
+static void test_a_protected_hole_refuses_poison_until_it_is_allowed(void **state)
+{
+	struct uffdio_writeprotect allow;
+	struct arena a;
+
+	(void)state;
+	make_tracked(&a, true);
+	assert_true(written(&a, 0) == 0);
+	assert_int_equal(poison(&a, 0, PAGE), -EEXIST);
+	allow = (struct uffdio_writeprotect){.range = {(uintptr_t)a.area, PAGE}};
+	assert_int_equal(verb(&a, UFFDIO_WRITEPROTECT, &allow), 0);
+	assert_int_equal(poison(&a, 0, PAGE), 0);
+	assert_int_equal(touch(a.area), SIGNALLED + SIGBUS);
+	destroy(&a);
+}
+
 #define FACT(name) cmocka_unit_test(test_##name)
 
 int main(void)
@@ -1048,6 +1255,14 @@ int main(void)
 		FACT(collapse_of_an_unregistered_memfd_turns_poison_into_zeros),
 		FACT(nohugepage_keeps_poison_of_a_memfd_from_being_collapsed),
 		FACT(a_registered_memfd_with_poison_does_not_collapse),
+		FACT(continue_maps_a_private_mapping_of_a_memfd),
+		FACT(a_mapping_moved_beside_its_neighbour_takes_the_registration_from_both),
+		FACT(anonymous_memory_copied_protected_is_written_when_it_is),
+		FACT(a_memfd_copied_protected_is_written_when_it_is),
+		FACT(a_zero_page_counts_as_written_and_is_told_apart),
+		FACT(what_is_not_mapped_counts_as_written_until_it_is_protected),
+		FACT(poison_counts_as_written_and_swapped_and_stays),
+		FACT(a_protected_hole_refuses_poison_until_it_is_allowed),
 	};
 	static const struct CMUnitTest hugetlb[] = {
 		FACT(zeropage_is_refused_on_hugetlb),
@@ -1058,6 +1273,7 @@ int main(void)
 		FACT(poison_survives_close_on_hugetlb),
 		FACT(dontneed_clears_poison_of_hugetlb),
 		FACT(punching_hugetlb_clears_poison),
+		FACT(continue_maps_a_private_mapping_of_hugetlb),
 	};
 	int probe = open_userfaultfd();
 

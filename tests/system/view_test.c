@@ -341,7 +341,84 @@ static void test_an_aborted_memory_shows_no_false_zeros_in_a_view(void **state)
 	end(&f);
 }
 
+/* It was added after the page was poisoned, and nobody has touched it since. */
+static void test_an_abort_poisons_what_came_later_too(void **state)
+{
+	struct fixture f;
+	unsigned char *a;
+
+	begin(&f, kind_of(state), "d");
+	source_fail(&f.source, 0, f.guest.page, -EIO, UINT64_MAX);
+	assert_int_equal(touch(f.guest.host), SIGNALLED + SIGBUS);
+	a = map(&f, 0, LENGTH, 0);
+	lazymem_attachment_abort(f.guest.attachment);
+	f.guest.attachment = NULL;
+	assert_int_equal(touch(a), SIGNALLED + SIGBUS);
+	assert_int_equal(munmap(a, LENGTH), 0);
+	end(&f);
+}
+
+/* Advising takes poison out of a page table. */
+static void test_an_abort_poisons_what_was_advised_away(void **state)
+{
+	struct fixture f;
+	unsigned char *a;
+
+	begin(&f, kind_of(state), "d");
+	a = map(&f, 0, LENGTH, 0);
+	source_fail(&f.source, 0, f.guest.page, -EIO, UINT64_MAX);
+	assert_int_equal(touch(a), SIGNALLED + SIGBUS);
+	assert_int_equal(madvise(a, LENGTH, MADV_DONTNEED), 0);
+	lazymem_attachment_abort(f.guest.attachment);
+	f.guest.attachment = NULL;
+	assert_int_equal(touch(a), SIGNALLED + SIGBUS);
+	assert_int_equal(munmap(a, LENGTH), 0);
+	end(&f);
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+static void test_a_view_of_an_aborted_memory_is_not_made_huge(void **state)
+{
+	unsigned char *room, *a;
+	struct fixture f;
+
+	begin(&f, kind_of(state), "d");
+	room = mmap(NULL, LENGTH + BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(room, MAP_FAILED);
+	a = map_at(&f, room + (BLOCK - ((uintptr_t)room & (BLOCK - 1))), 0, LENGTH, 0);
+	touch(a);
+	lazymem_attachment_abort(f.guest.attachment);
+	f.guest.attachment = NULL;
+	(void)madvise(a, BLOCK, MADV_COLLAPSE);
+	assert_int_equal(touch(a + f.guest.page), SIGNALLED + SIGBUS);
+	assert_int_equal(touch(f.guest.host + f.guest.page), SIGNALLED + SIGBUS);
+	assert_int_equal(munmap(room, LENGTH + BLOCK), 0);
+	end(&f);
+}
+
 /* ---- refusals */
+
+static void test_no_page_of_a_view_is_cut_in_two(void **state)
+{
+	struct fixture f;
+	unsigned char *a;
+
+	begin(&f, kind_of(state), "d");
+	a = map(&f, 0, LENGTH, 0);
+	assert_refused(
+		lazymem_attachment_remove_view(f.guest.attachment, a + 100, 2 * f.guest.page),
+		-EINVAL, "cut a page");
+	if (f.guest.page > PAGE)
+		assert_refused(lazymem_attachment_remove_view(f.guest.attachment, a, PAGE), -EINVAL,
+			       "cut a page");
+	assert_ok(lazymem_attachment_remove_view(f.guest.attachment, a + f.guest.page, 0));
+	assert_true(image_matches(&f.image, 0, a, LENGTH));
+	unmap(&f, a, LENGTH);
+	end(&f);
+}
 
 static void test_what_is_no_view_is_refused(void **state)
 {
@@ -494,6 +571,11 @@ int main(void)
 		TEST_SHARED(test_a_child_has_no_views),
 		TEST_SHARED(test_a_finished_memory_leaves_its_views_complete),
 		TEST_SHARED(test_an_aborted_memory_shows_no_false_zeros_in_a_view),
+		TEST_SHARED(test_an_abort_poisons_what_came_later_too),
+		TEST_SHARED(test_an_abort_poisons_what_was_advised_away),
+		TEST_NAMED(test_a_view_of_an_aborted_memory_is_not_made_huge,
+			   "test_a_view_of_an_aborted_memory_is_not_made_huge", MEMFD),
+		TEST_SHARED(test_no_page_of_a_view_is_cut_in_two),
 		TEST_SHARED(test_what_is_no_view_is_refused),
 		TEST_SHARED(test_a_view_that_somebody_else_serves_is_refused),
 		TEST(test_private_memory_has_no_views),
