@@ -122,7 +122,7 @@ struct lazymem_attach_options {
 
 	/* Called on a worker, which serves nothing meanwhile, after each failure;
 	 * must not touch lazily filled memory. Calls that wait for a worker (attach,
-	 * prefetch, wait, discard) answer -EDEADLK in it; finish and abort must not be made.
+	 * prefetch, wait, discard, collect) answer -EDEADLK in it; finish and abort must not be made.
 	 * NULL: retry five times, then poison. A failed prefetch is retried or
 	 * given up (the page stays missing), never poisoned, while no fault waits
 	 * for it. */
@@ -211,7 +211,9 @@ lazymem_attachment_tracking(const struct lazymem_attachment *attachment);
  * the next call; none is lost. A page that was only populated is not told,
  * except where tracking is POPULATED. -EINVAL without LAZYMEM_ATTACH_TRACK, or for
  * a set for other regions; -ENOMEM; or what the kernel answered, and then what
- * was found so far is in the set and nothing is forgotten. Any thread. Since 0.1. */
+ * was found so far is in the set and nothing is forgotten; -EDEADLK from a callback
+ * on a worker. A discard at the same time may be told twice. Any thread that serves no
+ * faults. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_collect(struct lazymem_attachment *attachment,
 					      struct lazymem_dirty *dirty);
 
@@ -253,8 +255,8 @@ LAZYMEM_PUBLIC int lazymem_attachment_add_view(struct lazymem_attachment *attach
 
 /* Serve no more faults of the host range, which may be a part of a view, or of several,
  * or of none. Whoever calls it unmaps the range or maps something else there before anybody
- * can touch it: a page of it that is missing has nobody who brings it. -ENOMEM
- * (a view that would be cut in two), and nothing is done. Any thread. Since 0.1. */
+ * can touch it: a page of it that is missing has nobody who brings it. -EINVAL when a
+ * page of a view would be cut in two, -ENOMEM, and nothing is done. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_remove_view(struct lazymem_attachment *attachment, void *host,
 						  size_t length);
 
