@@ -19,7 +19,6 @@
 #include "reporter.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -171,28 +170,7 @@ static void undo(const struct run_settings *settings)
 	opened = NULL;
 }
 
-/* Where the program has closed a standard descriptor, it writes to nobody. Ours must
- * not get that number, so while they are opened, something harmless has it. A bit for each. */
-static unsigned occupy_standard_descriptors(void)
-{
-	unsigned occupied = 0;
-
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY | O_CLOEXEC) == fd)
-			occupied |= 1u << fd;
-	}
-	return occupied;
-}
-
-static void give_back_standard_descriptors(unsigned occupied)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if ((occupied >> fd & 1) != 0)
-			close(fd);
-	}
-}
-
-static int start_serving(const struct run_settings *settings)
+static int start(const struct run_settings *settings)
 {
 	int error = here == NULL ? make_here() : 0;
 
@@ -208,15 +186,6 @@ static int start_serving(const struct run_settings *settings)
 	}
 	atomic_store(here, true);
 	return 0;
-}
-
-static int start(const struct run_settings *settings)
-{
-	const unsigned occupied = occupy_standard_descriptors();
-	const int error = start_serving(settings);
-
-	give_back_standard_descriptors(occupied);
-	return error;
 }
 
 static int complain_of(const struct run_memory *memory, int32_t owner)
