@@ -17,6 +17,7 @@
 #define REPORT_NS 100000000L
 #define LOOK_NS 1000000L
 #define LOOKS 2000
+#define RESTS 200
 
 static pthread_t thread;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -98,6 +99,26 @@ int run_reporter_start(struct run_board *board, struct lazymem_attachment *attac
 	return error;
 }
 
+/* The worker counts a fault just after its thread went on. While others still
+ * fault, this is never so. */
+static bool is_at_rest(const struct lazymem_statistics *now)
+{
+	return now->faults == now->copied + now->zeroed + now->moved + now->continued +
+				      now->coalesced + now->already_present + now->failed;
+}
+
+/* The last fault is to be counted as well. */
+static void copy_at_rest(void)
+{
+	const struct timespec pause = {.tv_nsec = LOOK_NS / 10};
+
+	copy();
+	for (int look = 0; look < RESTS && !is_at_rest(&reported->statistics); look++) {
+		nanosleep(&pause, NULL);
+		copy();
+	}
+}
+
 void run_reporter_end(enum run_phase phase)
 {
 	pthread_mutex_lock(&mutex);
@@ -105,6 +126,6 @@ void run_reporter_end(enum run_phase phase)
 	pthread_cond_signal(&ended_changed);
 	pthread_mutex_unlock(&mutex);
 	pthread_join(thread, NULL);
-	copy();
+	copy_at_rest();
 	atomic_store(&reported->phase, phase);
 }
