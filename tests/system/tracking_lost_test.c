@@ -289,7 +289,9 @@ static enum lazymem_verdict collect_in_a_callback(void *context,
 	struct tracked *f = context;
 
 	(void)failure;
-	f->pages = (size_t)-lazymem_attachment_collect(f->guest.attachment, f->dirty);
+	__atomic_store_n(&f->pages,
+			 (size_t)-lazymem_attachment_collect(f->guest.attachment, f->dirty),
+			 __ATOMIC_RELEASE);
 	return LAZYMEM_POISON;
 }
 
@@ -311,7 +313,7 @@ static void test_a_callback_cannot_collect(void **state)
 	guest_attach(&f.guest, NULL, &options);
 	source_fail(&f.source, 0, PAGE, -EIO, UINT64_MAX);
 	assert_int_equal(touch(f.guest.host), SIGNALLED + SIGBUS);
-	assert_int_equal(f.pages, EDEADLK);
+	assert_int_equal(__atomic_load_n(&f.pages, __ATOMIC_ACQUIRE), EDEADLK);
 	tracked_end(&f);
 }
 
