@@ -59,16 +59,21 @@ set_pool() {
 	printf '%s\n' "$2" | as_root tee "$1" >/dev/null 2>&1 || true
 }
 
+# unreserved DIRECTORY: pages that are free and promised to nobody.
+unreserved() {
+	echo $(($(cat "$1/free_hugepages") - $(cat "$1/resv_hugepages")))
+}
+
 # enlarge KIB PAGES: the pool of that page size has at least so many free pages.
 enlarge() {
 	local directory=/sys/kernel/mm/hugepages/hugepages-$1kB wanted=$2 total free
 	[ -e "$directory/nr_hugepages" ] || return 0
 	total=$(cat "$directory/nr_hugepages")
-	free=$(cat "$directory/free_hugepages")
+	free=$(unreserved "$directory")
 	[ "$free" -lt "$wanted" ] || return 0
 	set_pool "$directory/nr_hugepages" $((total + wanted - free))
 	pools+=("$directory/nr_hugepages $(($(cat "$directory/nr_hugepages") - total))")
-	free=$(cat "$directory/free_hugepages")
+	free=$(unreserved "$directory")
 	[ "$free" -ge "$wanted" ] || say "only $free of $wanted pages of $1 KiB could be reserved"
 }
 
