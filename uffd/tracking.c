@@ -357,10 +357,17 @@ static int collect_region(struct lm_lazy_region *region, struct lazymem_dirty *d
 	return error;
 }
 
+void lm_tracking_settle(struct lazymem_attachment *attachment)
+{
+	pthread_rwlock_wrlock(&attachment->lock);
+	pthread_rwlock_unlock(&attachment->lock);
+}
+
 int lm_tracking_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty)
 {
 	int error = 0;
 
+	lm_tracking_settle(attachment); /* lest poison is taken for something written */
 	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
 		error = collect_region(&attachment->regions[i], dirty);
 	return error;

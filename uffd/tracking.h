@@ -31,6 +31,10 @@ void lm_tracking_end_view(struct lm_lazy_region *region, char *host, size_t page
  * or a negative errno value of UFFDIO_WRITEPROTECT. The shared lock is held. */
 int lm_tracking_allow(struct lm_lazy_region *region, size_t page);
 
+/* Wait until the worker is between two populates: what it has installed so far
+ * is published, and its state can be relied on. */
+void lm_tracking_settle(struct lazymem_attachment *attachment);
+
 /* Add what was written to a dirty set of the same regions: lazymem_attachment_collect
  * without its checks. */
 int lm_tracking_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty);

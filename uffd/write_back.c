@@ -121,15 +121,6 @@ static int take(struct lm_write_back *sets, uint64_t start, uint64_t length)
 	return error;
 }
 
-/* A page that was discarded and is written again is DISCARDED until its worker
- * has published it, which it does under the shared lock: from now on, whatever was
- * written before this sync is seen to be there. */
-static void let_worker_publish(struct lazymem_attachment *attachment)
-{
-	pthread_rwlock_wrlock(&attachment->lock);
-	pthread_rwlock_unlock(&attachment->lock);
-}
-
 static int begin(struct lm_lazy_region *region, size_t page, size_t count)
 {
 	struct lm_write_back *sets = &region->attachment->write_back;
@@ -138,7 +129,8 @@ static int begin(struct lm_lazy_region *region, size_t page, size_t count)
 	pthread_mutex_lock(&sets->mutex);
 	lazymem_dirty_clear(sets->underway);
 	error = harvest(region->attachment);
-	let_worker_publish(region->attachment);
+	/* A page that was discarded and written again looks discarded until then. */
+	lm_tracking_settle(region->attachment);
 	if (error == 0)
 		error = take(sets, lm_lazy_region_guest(region, page),
 			     (uint64_t)count << region->page_shift);

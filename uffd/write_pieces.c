@@ -170,26 +170,26 @@ static void discard_run(struct writing *writing, size_t page, size_t count)
 		note(writing, offset, error);
 }
 
-/* A run of dirty pages, cut where some were discarded. */
+/* A run of dirty pages, cut where some were discarded or are poisoned. Poison was
+ * written by nobody, and cannot be read. */
 static void write_dirty(struct writing *writing, size_t page, size_t count)
 {
 	const struct lm_page_map *map = &writing->region->map;
 	const size_t end = page + count;
 
-	while (page < end && writing->error == 0) {
+	for (size_t run = 0; page < end && writing->error == 0; page += run) {
+		const enum lm_page_state state = lm_page_map_get(map, page);
 		const size_t gone = lm_page_map_next(map, page, end, LM_PAGE_DISCARDED);
+		const size_t bad = lm_page_map_next(map, page, end, LM_PAGE_POISONED);
 
-		if (gone > page) {
-			write_run(writing, page, gone - page);
-			page = gone;
-		} else {
-			const size_t run =
-				lm_page_map_run(map, page, end - page, LM_PAGE_DISCARDED);
-
-			/* none: the guest has written it since */
-			if (run > 0)
+		if (state == LM_PAGE_DISCARDED || state == LM_PAGE_POISONED) {
+			run = lm_page_map_run(map, page, end - page, state); /* 0: not any more */
+			if (run > 0 && state == LM_PAGE_DISCARDED)
 				discard_run(writing, page, run);
-			page += run;
+		} else {
+			run = (gone < bad ? gone : bad) - page;
+			if (run > 0)
+				write_run(writing, page, run);
 		}
 	}
 }

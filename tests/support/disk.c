@@ -8,11 +8,15 @@
 static void disk_read(void *object, struct lazymem_read *read)
 {
 	struct disk *disk = object;
+	int error = 0;
 
 	pthread_mutex_lock(&disk->lock);
-	memcpy(read->buffer, disk->bytes + read->offset, read->length);
+	if (disk->fails_reads)
+		error = -EIO;
+	else
+		memcpy(read->buffer, disk->bytes + read->offset, read->length);
 	pthread_mutex_unlock(&disk->lock);
-	lazymem_read_complete(read, 0);
+	lazymem_read_complete(read, error);
 }
 
 /* The guest may write at the same time: then either byte will do. */

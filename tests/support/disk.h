@@ -16,7 +16,7 @@ struct disk {
 	unsigned char *bytes, *durable;
 	uint64_t length;
 	bool has_holes; /* it takes discards */
-	bool fails_writes, fails_flushes;
+	bool fails_reads, fails_writes, fails_flushes;
 	uint64_t written; /* bytes so far */
 	uint64_t flushes;
 };

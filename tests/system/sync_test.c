@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lazymem/file.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,42 @@ static void test_what_a_failed_flush_may_have_dropped_is_written_again(void **st
 	assert_true(is_durable(&f, 2));
 	assert_int_equal(f.disk.written, 2 * f.guest.page);
 	end(&f);
+}
+
+static enum lazymem_verdict poison(void *context, const struct lazymem_failure *failure)
+{
+	(void)context;
+	(void)failure;
+	return LAZYMEM_POISON;
+}
+
+/* Nobody has written it: it holds up no other page. */
+static void test_a_poisoned_page_holds_up_no_sync(void **state)
+{
+	struct lazymem_attach_options options = {
+		.size = sizeof(options),
+		.flags = LAZYMEM_ATTACH_WRITE_BACK,
+		.on_failure = poison,
+	};
+	const size_t page = page_size_of(kind_of(state));
+	struct fixture f;
+
+	for (unsigned i = 0; i < 3; i++) {
+		options.tracking_most = (enum lazymem_tracking)(1 + i);
+		image_create(&f.image, 8 * page, "d", 91);
+		disk_create(&f.disk, &f.image, true);
+		f.disk.fails_reads = true;
+		guest_map(&f.guest, kind_of(state), 8 * page, 0, f.disk.backing);
+		guest_attach(&f.guest, NULL, &options);
+		assert_int_equal(touch(page_at(&f, 2)), SIGNALLED + SIGBUS);
+		f.disk.fails_reads = false;
+		stamp(page_at(&f, 1));
+		stamp(page_at(&f, 3));
+		assert_ok(sync_all(&f));
+		assert_true(is_durable(&f, 1) && is_durable(&f, 3));
+		assert_memory_equal(f.disk.durable + 2 * page, f.image.bytes + 2 * page, page);
+		end(&f);
+	}
 }
 
 static void test_a_read_only_object_is_refused_at_attach(void **state)
@@ -469,6 +506,7 @@ int main(void)
 		TEST_EACH_KIND(test_an_object_may_end_inside_the_last_page),
 		TEST_EACH_KIND(test_a_write_that_fails_is_tried_by_the_next_sync),
 		TEST_EACH_KIND(test_what_a_failed_flush_may_have_dropped_is_written_again),
+		TEST_EACH_KIND(test_a_poisoned_page_holds_up_no_sync),
 		TEST_EACH_KIND(test_a_read_only_object_is_refused_at_attach),
 		TEST_EACH_KIND(test_sync_and_collect_do_not_rob_each_other),
 		TEST_EACH_KIND(test_finish_syncs),
