@@ -17,12 +17,13 @@ struct fixture {
 	struct source source;
 	struct guest guest;
 	const char *field;
-	atomic_bool over;
+	atomic_bool begun, over;
 };
 
 static void begin(struct fixture *f, enum memory_kind kind, const char *layout, unsigned flags)
 {
 	f->field = kind == ANONYMOUS ? "AnonHugePages" : "ShmemPmdMapped";
+	atomic_store(&f->begun, false);
 	atomic_store(&f->over, false);
 	image_create(&f->image, LENGTH, layout, 17);
 	source_create(&f->source, &f->image);
@@ -123,8 +124,16 @@ static int count_up(void *argument)
 		for (size_t block = 0; block < BLOCKS; block++)
 			if (*(volatile unsigned char *)(f->guest.host + block * BLOCK + 77) != n)
 				return -1;
+		atomic_store(&f->begun, true);
 	}
 	return n;
+}
+
+static bool has_begun(void *argument)
+{
+	struct fixture *f = argument;
+
+	return atomic_load(&f->begun);
 }
 
 static void test_writes_during_a_collapse_are_not_lost(void **state)
@@ -135,6 +144,7 @@ static void test_writes_during_a_collapse_are_not_lost(void **state)
 	begin(&f, kind_of(state), "d", LAZYMEM_MAPPING_HUGEPAGES);
 	actor_start(&actor, count_up, &f);
 	guest_prefetch(&f.guest, 0, 0);
+	assert_true(await(has_begun, &f));
 	assert_ok(lazymem_attachment_finish(f.guest.attachment));
 	f.guest.attachment = NULL;
 	atomic_store(&f.over, true);
