@@ -22,7 +22,15 @@ static void disk_read(void *object, struct lazymem_read *read)
 /* The guest may write at the same time: then either byte will do. */
 static void copy_racing(unsigned char *to, const unsigned char *from, size_t length)
 {
-	for (size_t i = 0; i < length; i++)
+	size_t i = 0;
+
+	for (; i + sizeof(uint64_t) <= length; i += sizeof(uint64_t)) {
+		const uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(from + i),
+						      __ATOMIC_RELAXED);
+
+		memcpy(to + i, &word, sizeof(word));
+	}
+	for (; i < length; i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
