@@ -9,6 +9,7 @@
 
 #include "image.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct disk {
 	struct lazymem_backing *backing; /* the test's reference */
@@ -16,7 +17,7 @@ struct disk {
 	unsigned char *bytes, *durable;
 	uint64_t length;
 	bool has_holes; /* it takes discards */
-	bool fails_reads, fails_writes, fails_flushes;
+	atomic_bool fails_reads, fails_writes, fails_flushes;
 	uint64_t written; /* bytes so far */
 	uint64_t flushes;
 };
