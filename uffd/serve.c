@@ -67,15 +67,16 @@ static struct lm_lazy_region *find(struct lazymem_attachment *attachment, uint64
 				   struct lm_fault *fault)
 {
 	struct lm_lazy_region *region = lm_attachment_find(attachment, address, &fault->page);
-	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	fault->own = region != NULL;
 	if (region == NULL)
 		region = lm_view_find(attachment, address, &fault->page);
-	if (region == NULL)
+	if (region == NULL) {
+		const uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+
 		(void)lm_userfaultfd_wake(attachment->fd,
-					  (void *)(uintptr_t)lm_align_down(address, page_size),
-					  page_size);
+					  (void *)(uintptr_t)lm_align_down(address, size), size);
+	}
 	return region;
 }
 

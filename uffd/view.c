@@ -313,9 +313,9 @@ static int check_cuts(const struct lazymem_attachment *attachment, uint64_t star
 			    ((start > start_of(view) && !lm_is_aligned(start, region->page_size)) ||
 			     (end < end_of(view) && !lm_is_aligned(end, region->page_size))))
 				return lm_error(-EINVAL,
-						"host range [0x%" PRIx64 ", 0x%" PRIx64
-						") would cut a page of view %p in two",
-						start, end, view->host);
+						"host range [0x%" PRIx64 "+0x%" PRIx64
+						"] would cut a page of view %p in two",
+						start, end - start, view->host);
 		}
 	}
 	return 0;

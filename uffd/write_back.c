@@ -167,7 +167,7 @@ int lm_write_back_sync(struct lm_lazy_region *region, size_t page, size_t count)
 		return lm_error(-EDEADLK, "a callback on a worker cannot sync");
 	pthread_mutex_lock(&sets->busy);
 	error = begin(region, page, count);
-	if (error == 0)
+	if (error == 0 && lazymem_dirty_length(sets->underway) > 0)
 		error = write_and_flush(region);
 	if (error != 0)
 		take_back(sets);

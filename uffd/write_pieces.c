@@ -170,27 +170,40 @@ static void discard_run(struct writing *writing, size_t page, size_t count)
 		note(writing, offset, error);
 }
 
-/* A run of dirty pages, cut where some were discarded or are poisoned. Poison was
- * written by nobody, and cannot be read. */
+/* What becomes of a dirty page. Poison was written by nobody, and cannot be read. */
+enum fate { WRITTEN, MADE_A_HOLE, PASSED_OVER };
+
+static enum fate fate_of(const struct lm_page_map *map, size_t page)
+{
+	switch (lm_page_map_get(map, page)) {
+	case LM_PAGE_DISCARDED:
+		return MADE_A_HOLE;
+	case LM_PAGE_POISONED:
+		return PASSED_OVER;
+	case LM_PAGE_MISSING:
+	case LM_PAGE_CLAIMED:
+	case LM_PAGE_PRESENT:
+		break;
+	}
+	return WRITTEN;
+}
+
+/* A run of dirty pages, cut where their fates part. */
 static void write_dirty(struct writing *writing, size_t page, size_t count)
 {
 	const struct lm_page_map *map = &writing->region->map;
 	const size_t end = page + count;
 
-	for (size_t run = 0; page < end && writing->error == 0; page += run) {
-		const enum lm_page_state state = lm_page_map_get(map, page);
-		const size_t gone = lm_page_map_next(map, page, end, LM_PAGE_DISCARDED);
-		const size_t bad = lm_page_map_next(map, page, end, LM_PAGE_POISONED);
+	for (size_t run; page < end && writing->error == 0; page += run) {
+		const enum fate fate = fate_of(map, page);
 
-		if (state == LM_PAGE_DISCARDED || state == LM_PAGE_POISONED) {
-			run = lm_page_map_run(map, page, end - page, state); /* 0: not any more */
-			if (run > 0 && state == LM_PAGE_DISCARDED)
-				discard_run(writing, page, run);
-		} else {
-			run = (gone < bad ? gone : bad) - page;
-			if (run > 0)
-				write_run(writing, page, run);
-		}
+		run = 1;
+		while (page + run < end && fate_of(map, page + run) == fate)
+			run++;
+		if (fate == WRITTEN)
+			write_run(writing, page, run);
+		else if (fate == MADE_A_HOLE)
+			discard_run(writing, page, run);
 	}
 }
 
