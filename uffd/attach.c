@@ -17,6 +17,7 @@
 #include "uffd/attention.h"
 #include "uffd/command.h"
 #include "uffd/handler.h"
+#include "uffd/harvest.h"
 #include "uffd/settle.h"
 #include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
@@ -194,9 +195,9 @@ static int open_userfaultfd(struct lazymem_attachment *attachment,
 					    &attachment->fd, &attachment->tracking);
 }
 
-static int create_marks(struct lazymem_attachment *attachment)
+static int create_marks(struct lazymem_attachment *attachment, unsigned flags)
 {
-	int error = 0;
+	int error = lm_harvest_create(attachment, (flags & LAZYMEM_ATTACH_WRITE_BACK) != 0);
 
 	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
 		error = lm_tracking_create(&attachment->regions[i]);
@@ -214,7 +215,7 @@ static int build(struct lazymem_attachment *attachment,
 	if (error == 0 && (options->flags & LAZYMEM_ATTACH_RECORD) != 0)
 		error = lm_recorder_create(&attachment->recorder, lm_attachment_pages(attachment));
 	if (error == 0 && (options->flags & TRACKS) != 0)
-		error = create_marks(attachment);
+		error = create_marks(attachment, options->flags);
 	if (error == 0 && (options->flags & LAZYMEM_ATTACH_WRITE_BACK) != 0)
 		error = lm_write_back_create(attachment);
 	if (error == 0)
@@ -243,7 +244,7 @@ static int create(struct lazymem_memory *memory, const struct lazymem_attach_opt
 	attachment->context = options->context;
 	pthread_rwlock_init(&attachment->lock, NULL);
 	pthread_mutex_init(&attachment->write_back.busy, NULL);
-	pthread_mutex_init(&attachment->write_back.mutex, NULL);
+	pthread_mutex_init(&attachment->harvest.mutex, NULL);
 	lm_jobs_create(&attachment->jobs);
 	*ret_attachment = attachment;
 	return 0;
@@ -304,8 +305,9 @@ void lm_attachment_free(struct lazymem_attachment *attachment)
 	lm_recorder_destroy(&attachment->recorder);
 	lm_jobs_destroy(&attachment->jobs);
 	lm_write_back_destroy(attachment);
+	lm_harvest_destroy(attachment);
 	pthread_mutex_destroy(&attachment->write_back.busy);
-	pthread_mutex_destroy(&attachment->write_back.mutex);
+	pthread_mutex_destroy(&attachment->harvest.mutex);
 	pthread_rwlock_destroy(&attachment->lock);
 	lazymem_memory_unref(attachment->memory);
 	if (attachment->worker != NULL)

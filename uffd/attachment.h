@@ -29,11 +29,20 @@
 
 struct lm_worker;
 
-/* See write_back.c. NULL in the sets: nothing is written back. */
-struct lm_write_back {
-	pthread_mutex_t busy;  /* held for a whole sync; taken before the other one */
+/* Who asks which pages were written. */
+enum lm_asker { LM_ASKER_COLLECT, LM_ASKER_SYNC, LM_ASKER_MOMENT, LM_ASKERS };
+
+/* See harvest.c. NULL in a set: nobody asks. */
+struct lm_harvest {
 	pthread_mutex_t mutex; /* of the sets; taken before the attachment's lock */
-	struct lazymem_dirty *fresh, *untold, *unsynced, *underway;
+	struct lazymem_dirty *fresh;
+	struct lazymem_dirty *of[LM_ASKERS];
+};
+
+/* See write_back.c. */
+struct lm_write_back {
+	pthread_mutex_t busy;           /* held for a whole sync; taken before the harvest's */
+	struct lazymem_dirty *underway; /* NULL: nothing is written back */
 };
 
 struct lazymem_attachment {
@@ -44,6 +53,7 @@ struct lazymem_attachment {
 	size_t region_count;
 	int fd;                         /* the userfaultfd, or -1 */
 	enum lazymem_tracking tracking; /* in force; does not change */
+	struct lm_harvest harvest;
 	struct lm_write_back write_back;
 	pthread_rwlock_t lock;
 	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);

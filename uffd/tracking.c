@@ -36,10 +36,10 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "uffd/harvest.h"
 #include "uffd/pagemap.h"
 #include "uffd/slot.h"
 #include "uffd/userfaultfd.h"
-#include "uffd/write_back.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -381,8 +381,7 @@ int lazymem_attachment_collect(struct lazymem_attachment *attachment, struct laz
 		return lm_error(-EINVAL, "the attachment was made without LAZYMEM_ATTACH_TRACK");
 	if (!lm_dirty_fits(dirty, attachment->memory))
 		return lm_error(-EINVAL, "the dirty set is of guest memory of different regions");
-	return lm_write_back_is_on(attachment) ? lm_write_back_collect(attachment, dirty)
-					       : lm_tracking_collect(attachment, dirty);
+	return lm_harvest_take(attachment, LM_ASKER_COLLECT, dirty);
 }
 
 enum lazymem_tracking lazymem_attachment_tracking(const struct lazymem_attachment *attachment)

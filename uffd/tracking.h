@@ -35,8 +35,7 @@ int lm_tracking_allow(struct lm_lazy_region *region, size_t page);
  * is published, and its state can be relied on. */
 void lm_tracking_settle(struct lazymem_attachment *attachment);
 
-/* Add what was written to a dirty set of the same regions: lazymem_attachment_collect
- * without its checks. */
+/* Add what was written to a dirty set of the attached memory, and forget it: see harvest.h. */
 int lm_tracking_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty);
 
 #endif

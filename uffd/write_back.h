@@ -8,17 +8,14 @@
 #include "uffd/attachment.h"
 
 /* Refuse guest memory with a lazily filled region whose object cannot be
- * written: -EROFS. Else make the sets: -ENOMEM. Destroy tolerates none. */
+ * written: -EROFS. Else make the set of what is under way: -ENOMEM. Destroy tolerates none. */
 int lm_write_back_create(struct lazymem_attachment *attachment);
 void lm_write_back_destroy(struct lazymem_attachment *attachment);
 
 static inline bool lm_write_back_is_on(const struct lazymem_attachment *attachment)
 {
-	return attachment->write_back.unsynced != NULL;
+	return attachment->write_back.underway != NULL;
 }
-
-/* Tell `dirty` what was written since this was last asked. The exclusive lock is not held. */
-int lm_write_back_collect(struct lazymem_attachment *attachment, struct lazymem_dirty *dirty);
 
 /* Write what is dirty of these pages, and flush. What fails stays dirty. */
 int lm_write_back_sync(struct lm_lazy_region *region, size_t page, size_t count);

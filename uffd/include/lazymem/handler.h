@@ -210,8 +210,8 @@ lazymem_attachment_tracking(const struct lazymem_attachment *attachment);
  * same time is either told now (and then in memory when this returns) or by
  * the next call; none is lost. A page that was only populated is not told,
  * except where tracking is POPULATED. -EINVAL without LAZYMEM_ATTACH_TRACK, or for
- * a set for other regions; -ENOMEM; or what the kernel answered, and then what
- * was found so far is in the set and nothing is forgotten; -EDEADLK from a callback
+ * a set for other regions; -ENOMEM; or what the kernel answered, and then
+ * nothing is forgotten; -EDEADLK from a callback
  * on a worker. A discard at the same time may be told twice. Any thread that serves no
  * faults. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_collect(struct lazymem_attachment *attachment,
