@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * snapshots.h - snapshots of a machine that runs: a whole one first, and then
+ * layers, each over the one before it.
+ */
+#ifndef LAZYVM_SNAPSHOTS_H
+#define LAZYVM_SNAPSHOTS_H
+
+#include "machine.h"
+
+struct snapshots {
+	char *parent; /* absolute path of the last one; NULL: none */
+};
+
+struct snapshot_result {
+	bool is_layer;
+	uint64_t pause_ns;     /* how long the guest stood still */
+	uint64_t bytes_paused; /* copied in the pause */
+	uint64_t bytes;        /* of pages in the snapshot that the guest has written */
+};
+
+/* Write a snapshot of the machine, which goes on meanwhile but for a short
+ * pause. 0, or -1: the sentence is in `fault`, `fault_size` bytes. */
+int snapshots_write(struct snapshots *snapshots, struct machine *machine, const char *path,
+		    struct snapshot_result *ret_result, char *fault, size_t fault_size);
+
+void snapshots_free(struct snapshots *snapshots);
+
+#endif
