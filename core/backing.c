@@ -170,6 +170,13 @@ static int check_parts(const struct lazymem_backing *backing, const struct lazym
 	return 0;
 }
 
+static int check_flags(const struct lazymem_backing *backing, const struct lazymem_read *read)
+{
+	if ((read->flags & ~LAZYMEM_READ_BACKGROUND) == 0)
+		return 0;
+	return lm_error(-EINVAL, "%s: a read has unknown flags %#x", backing->name, read->flags);
+}
+
 static void submit_parts(struct lazymem_backing *backing, struct lazymem_read *read)
 {
 	const int error = check_parts(backing, read);
@@ -188,6 +195,11 @@ void lazymem_backing_submit(struct lazymem_backing *backing, struct lazymem_read
 	read->backing = backing;
 	read->tail = 0;
 	__atomic_store_n(&read->state, READ_IN_FLIGHT, __ATOMIC_RELEASE);
+	error = check_flags(backing, read);
+	if (error != 0) {
+		lazymem_read_complete(read, error);
+		return;
+	}
 	if (read->parts != NULL) {
 		submit_parts(backing, read);
 		return;
@@ -203,6 +215,14 @@ void lazymem_backing_submit(struct lazymem_backing *backing, struct lazymem_read
 		read->length = (size_t)inside;
 	}
 	backing->operations.read(backing->object, read);
+}
+
+void lazymem_backing_hurry(struct lazymem_backing *backing, struct lazymem_read *read)
+{
+	if (backing->operations.hurry == NULL ||
+	    __atomic_load_n(&read->state, __ATOMIC_ACQUIRE) != READ_IN_FLIGHT)
+		return;
+	backing->operations.hurry(backing->object, read);
 }
 
 bool lazymem_backing_takes_parts(const struct lazymem_backing *backing)

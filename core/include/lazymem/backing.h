@@ -33,6 +33,11 @@ struct lazymem_write;
  * is no byte count: a read that did not deliver every byte has failed. */
 typedef void (*lazymem_read_completion)(struct lazymem_read *read, int error);
 
+/* A flag of a read: nobody waits for it yet, so what is asked for without this
+ * flag goes before it. Who waits after all says so with lazymem_backing_hurry.
+ * Since 0.1. */
+#define LAZYMEM_READ_BACKGROUND (1u << 0)
+
 /* One part of a read in parts: `length` bytes at `offset` of the object. Since 0.1. */
 struct lazymem_read_part {
 	uint64_t offset;
@@ -54,9 +59,10 @@ struct lazymem_read {
 						* by the caller as the buffer is. Only for objects
 						* that lazymem_backing_takes_parts */
 	size_t part_count;
-	void *queue; /* where the caller waits for I/O, opaque; NULL when it cannot: the
-		      * implementation then blocks, or completes from a thread of its
-		      * own. Wrappers hand it on as it is. */
+	unsigned flags; /* LAZYMEM_READ_*; wrappers hand them on */
+	void *queue;    /* where the caller waits for I/O, opaque; NULL when it cannot: the
+			 * implementation then blocks, or completes from a thread of its
+			 * own. Wrappers hand it on as it is. */
 
 	struct lazymem_backing *backing; /* set by the dispatch */
 	size_t tail;                     /* of the dispatch: cut off `length`, past the end */
@@ -133,6 +139,13 @@ struct lazymem_backing_operations {
 	 * stored. NULL: it takes no parts. */
 	void (*read_parts)(void *object, struct lazymem_read *read);
 
+	/* Somebody waits for this read now, which was started in the background: bring
+	 * it as one that never was. It may complete at the same time on another
+	 * thread; so look for its address among the reads that are in flight, and
+	 * touch nothing of it when it is none of them. Must not wait, nor complete
+	 * it before it returns. NULL: nothing to gain. Any thread. */
+	void (*hurry)(void *object, struct lazymem_read *read);
+
 	/* What the bytes are known by. NULL, or -ENODATA: nothing. Without I/O. Any thread. */
 	int (*identity)(void *object, struct lazymem_identity *ret_identity);
 
@@ -187,10 +200,17 @@ LAZYMEM_PUBLIC const char *lazymem_backing_name(const struct lazymem_backing *ba
  * this thread or on one of the object's. The caller keeps a reference to the
  * object until then; the completion may drop it. The read completes with
  * -ERANGE when it does not begin inside the object, with -EINVAL when it is
- * empty or wraps; bytes past the end of the object are filled with zeros.
- * After a failure the buffer holds nothing of use. Any thread. Since 0.1. */
+ * empty or wraps or has an unknown flag; bytes past the end of the object are
+ * filled with zeros. After a failure the buffer holds nothing of use. Any thread.
+ * Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_backing_submit(struct lazymem_backing *backing,
 					   struct lazymem_read *read);
+
+/* Say that somebody waits for a read that was submitted with
+ * LAZYMEM_READ_BACKGROUND. It may be over already, but its struct is still there
+ * and is not submitted again before this returns. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC void lazymem_backing_hurry(struct lazymem_backing *backing,
+					  struct lazymem_read *read);
 
 /* May a read of this object have parts? Without it, such a read completes with
  * -EOPNOTSUPP; a part that does not lie wholly inside the object with -ERANGE.

@@ -18,6 +18,11 @@ struct fake {
 	int error; /* that reads end with */
 	struct lazymem_identity identity;
 	int identity_error;
+	struct lazymem_read *held; /* a read that is not over */
+	bool holds;
+	unsigned hurries;
+	const struct lazymem_read *hurried;
+	unsigned flags; /* of the read seen last */
 	unsigned advices;
 	uint64_t advised_offset, advised_length;
 };
@@ -27,7 +32,19 @@ static void fake_read(void *object, struct lazymem_read *read)
 	struct fake *fake = object;
 
 	fake->reads++;
-	lazymem_read_complete(read, fake->error);
+	fake->flags = read->flags;
+	if (fake->holds)
+		fake->held = read;
+	else
+		lazymem_read_complete(read, fake->error);
+}
+
+static void fake_hurry(void *object, struct lazymem_read *read)
+{
+	struct fake *fake = object;
+
+	fake->hurries++;
+	fake->hurried = read;
 }
 
 static void fake_read_parts(void *object, struct lazymem_read *read)
@@ -60,6 +77,7 @@ static void fake_readahead(void *object, uint64_t offset, uint64_t length)
 static const struct lazymem_backing_operations everything = {.size = sizeof(everything),
 							     .read = fake_read,
 							     .read_parts = fake_read_parts,
+							     .hurry = fake_hurry,
 							     .identity = fake_identity,
 							     .readahead = fake_readahead};
 
@@ -204,6 +222,89 @@ static void a_read_without_parts_goes_where_it_always_did(void **state)
 	assert_int_equal(fake.reads_in_parts, 0);
 }
 
+/* ---- background ---------------------------------------------------------- */
+
+static void start_background(struct lazymem_backing *backing, struct lazymem_read *read,
+			     struct outcome *outcome)
+{
+	static char byte;
+
+	*read = (struct lazymem_read){.length = 1,
+				      .buffer = &byte,
+				      .complete = note,
+				      .context = outcome,
+				      .flags = LAZYMEM_READ_BACKGROUND};
+	lazymem_backing_submit(backing, read);
+}
+
+static void the_object_sees_that_nobody_waits_for_a_read(void **state)
+{
+	struct outcome outcome = {0};
+	struct lazymem_read read;
+
+	(void)state;
+	start_background(full, &read, &outcome);
+	assert_int_equal(fake.flags, LAZYMEM_READ_BACKGROUND);
+	assert_int_equal(outcome.count, 1);
+	assert_int_equal(outcome.error, 0);
+}
+
+static void a_read_in_flight_is_hurried(void **state)
+{
+	struct outcome outcome = {0};
+	struct lazymem_read read;
+
+	(void)state;
+	fake.holds = true;
+	start_background(full, &read, &outcome);
+	lazymem_backing_hurry(full, &read);
+	assert_int_equal(fake.hurries, 1);
+	assert_ptr_equal(fake.hurried, &read);
+	lazymem_read_complete(fake.held, 0);
+	assert_int_equal(outcome.count, 1);
+}
+
+static void a_read_that_is_over_is_not_hurried(void **state)
+{
+	struct outcome outcome = {0};
+	struct lazymem_read read;
+
+	(void)state;
+	start_background(full, &read, &outcome);
+	lazymem_backing_hurry(full, &read);
+	assert_int_equal(fake.hurries, 0);
+}
+
+static void an_object_without_the_operation_is_not_asked_to_hurry(void **state)
+{
+	struct outcome outcome = {0};
+	struct lazymem_read read;
+
+	(void)state;
+	fake.holds = true;
+	start_background(bare, &read, &outcome);
+	lazymem_backing_hurry(bare, &read);
+	lazymem_read_complete(fake.held, 0);
+	assert_int_equal(fake.hurries, 0);
+}
+
+static void an_unknown_flag_of_a_read_is_refused(void **state)
+{
+	char byte;
+	struct outcome outcome = {0};
+	struct lazymem_read read = {.length = 1,
+				    .buffer = &byte,
+				    .complete = note,
+				    .context = &outcome,
+				    .flags = LAZYMEM_READ_BACKGROUND << 1};
+
+	(void)state;
+	lazymem_backing_submit(full, &read);
+	assert_int_equal(outcome.count, 1);
+	assert_int_equal(outcome.error, -EINVAL);
+	assert_int_equal(fake.reads, 0);
+}
+
 /* ---- identity ------------------------------------------------------------ */
 
 static void identity_is_that_of_the_object(void **state)
@@ -276,6 +377,11 @@ static void readahead_of_nothing_goes_nowhere(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(the_object_sees_that_nobody_waits_for_a_read),
+		TEST(a_read_in_flight_is_hurried),
+		TEST(a_read_that_is_over_is_not_hurried),
+		TEST(an_object_without_the_operation_is_not_asked_to_hurry),
+		TEST(an_unknown_flag_of_a_read_is_refused),
 		TEST(only_an_object_with_the_operation_takes_parts),
 		TEST(parts_reach_the_object_in_their_order),
 		TEST(parts_pass_the_error_of_the_object_on),
