@@ -229,6 +229,7 @@ static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = delay_read,
 	.extent = lm_wrapper_extent,
+	.hurry = lm_wrapper_hurry,
 	.identity = lm_wrapper_identity,
 	.readahead = lm_wrapper_readahead,
 	.write = delay_write,

@@ -27,7 +27,8 @@ static void tell(struct lazymem_read *read, int error)
 	struct lazymem_inject_read told = {.submitted_ns = child->submitted_ns,
 					   .completed_ns = lm_clock_ns(),
 					   .error = error,
-					   .operation = LAZYMEM_INJECT_READ};
+					   .operation = LAZYMEM_INJECT_READ,
+					   .flags = read->flags};
 
 	for (size_t i = 0; i < count; i++) {
 		told.offset = parts[i].offset;
@@ -99,6 +100,7 @@ static const struct lazymem_backing_operations operations = {
 	.size = sizeof(operations),
 	.read = record_read,
 	.extent = lm_wrapper_extent,
+	.hurry = lm_wrapper_hurry,
 	.identity = lm_wrapper_identity,
 	.readahead = lm_wrapper_readahead,
 	.write = record_write,

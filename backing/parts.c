@@ -108,6 +108,7 @@ static bool submit_some(struct lm_parts *parts)
 		read->complete = part_completed;
 		read->context = parts;
 		read->parts = NULL;
+		read->flags = outer->flags;
 		read->queue = queue;
 		parts->to += part->length;
 		lazymem_backing_submit(outer->backing, read);

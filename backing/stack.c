@@ -131,6 +131,7 @@ static const struct lazymem_backing_operations operations = {
 	.read_parts = lm_stack_submit,
 	.identity = stack_identity,
 	.readahead = stack_readahead,
+	.hurry = lm_stack_hurry,
 	.close = stack_close,
 };
 

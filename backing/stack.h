@@ -59,8 +59,9 @@ struct lm_stack {
 	void *owner;
 
 	struct lm_chunk *merged; /* the index, when it is the stack's own */
-	pthread_mutex_t lock;    /* of spare */
+	pthread_mutex_t lock;    /* of the lists, and of hurrying */
 	struct lm_stack_read *spare;
+	struct lm_stack_read *background; /* reads in flight that nobody waits for */
 };
 
 /* What a stack is made of. */
@@ -118,6 +119,9 @@ int lm_stack_flatten(const struct lm_stack_source *sources, size_t source_count,
 
 /* The read operations of a stack, without parts and with. */
 void lm_stack_submit(void *object, struct lazymem_read *read);
+
+/* Somebody waits for this background read after all. */
+void lm_stack_hurry(void *object, struct lazymem_read *read);
 
 /* Free the spare states; no read is in flight. */
 void lm_stack_free_reads(struct lm_stack *stack);

@@ -19,6 +19,11 @@
  * to complete, on a thread of its own, what is left is read without the queue,
  * on that thread.
  *
+ * A background read is in a list while it is in flight, so that it can be found
+ * when somebody waits for it after all. Its transfers can be hurried, under the
+ * lock, from when all of them were submitted until whoever takes `pending` to zero
+ * has the state for itself. Other reads pay nothing for it.
+ *
  * States are kept in the stack for the next read, the last one used first, with
  * their memory: in the steady state nothing is allocated. They go back before
  * the read completes, because its completion may drop the last reference.
@@ -70,6 +75,75 @@ void lm_stack_free_reads(struct lm_stack *stack)
 	}
 }
 
+/* ---- background ----------------------------------------------------------- */
+
+static bool is_background(const struct lm_stack_read *state)
+{
+	return (state->outer->flags & LAZYMEM_READ_BACKGROUND) != 0;
+}
+
+static void enter_background(struct lm_stack_read *state)
+{
+	struct lm_stack *stack = state->stack;
+
+	pthread_mutex_lock(&stack->lock);
+	state->next_background = stack->background;
+	state->to_this = &stack->background;
+	if (state->next_background != NULL)
+		state->next_background->to_this = &state->next_background;
+	stack->background = state;
+	state->hurriable = 0;
+	pthread_mutex_unlock(&stack->lock);
+}
+
+static void leave_background(struct lm_stack_read *state)
+{
+	pthread_mutex_lock(&state->stack->lock);
+	*state->to_this = state->next_background;
+	if (state->next_background != NULL)
+		state->next_background->to_this = state->to_this;
+	pthread_mutex_unlock(&state->stack->lock);
+}
+
+static void set_hurriable(struct lm_stack_read *state, size_t transfers)
+{
+	if (!is_background(state))
+		return;
+	pthread_mutex_lock(&state->stack->lock);
+	state->hurriable = transfers;
+	pthread_mutex_unlock(&state->stack->lock);
+}
+
+static unsigned flags_from_now_on(struct lm_stack_read *state)
+{
+	unsigned flags;
+
+	if (!is_background(state))
+		return state->flags;
+	pthread_mutex_lock(&state->stack->lock);
+	flags = state->flags;
+	pthread_mutex_unlock(&state->stack->lock);
+	return flags;
+}
+
+void lm_stack_hurry(void *object, struct lazymem_read *read)
+{
+	struct lm_stack *stack = object;
+	struct lm_stack_read *state;
+
+	pthread_mutex_lock(&stack->lock);
+	for (state = stack->background; state != NULL; state = state->next_background)
+		if (state->outer == read)
+			break;
+	if (state != NULL) {
+		state->flags = 0;
+		for (size_t i = 0; i < state->hurriable; i++)
+			lazymem_backing_hurry(stack->sources[state->transfers[i].source].file,
+					      &state->transfers[i].read);
+	}
+	pthread_mutex_unlock(&stack->lock);
+}
+
 /* ---- progress ------------------------------------------------------------- */
 
 static void finish(struct lm_stack_read *state)
@@ -77,6 +151,8 @@ static void finish(struct lm_stack_read *state)
 	struct lazymem_read *outer = state->outer;
 	const int error = state->error;
 
+	if (is_background(state))
+		leave_background(state);
 	give_back(state);
 	lazymem_read_complete(outer, error);
 }
@@ -91,6 +167,7 @@ static void transfer_completed(struct lazymem_read *read, int error)
 	transfer->error = error;
 	if (atomic_fetch_sub_explicit(&state->pending, 1, memory_order_acq_rel) != 1)
 		return;
+	set_hurriable(state, 0);
 	state->error = lm_stack_deliver_batch(state);
 	go_on(state);
 }
@@ -99,6 +176,7 @@ static void transfer_completed(struct lazymem_read *read, int error)
 static bool submit_batch(struct lm_stack_read *state)
 {
 	struct lazymem_read *outer = state->outer;
+	const unsigned flags = flags_from_now_on(state);
 	void *queue = outer->queue;
 
 	if (queue != NULL && !pthread_equal(pthread_self(), state->thread))
@@ -111,11 +189,16 @@ static bool submit_batch(struct lm_stack_read *state)
 		transfer->read.offset = transfer->position;
 		transfer->read.complete = transfer_completed;
 		transfer->read.context = state;
+		transfer->read.flags = flags;
 		transfer->read.queue = queue;
 		lazymem_backing_submit(state->stack->sources[transfer->source].file,
 				       &transfer->read);
 	}
-	return atomic_fetch_sub_explicit(&state->pending, 1, memory_order_acq_rel) == 1;
+	set_hurriable(state, state->transfer_count);
+	if (atomic_fetch_sub_explicit(&state->pending, 1, memory_order_acq_rel) != 1)
+		return false;
+	set_hurriable(state, 0);
+	return true;
 }
 
 /* Batch after batch, until one is in flight or the read is over. */
@@ -141,6 +224,7 @@ void lm_stack_submit(void *object, struct lazymem_read *read)
 		return;
 	}
 	state->outer = read;
+	state->flags = read->flags;
 	state->thread = pthread_self();
 	state->error = 0;
 	state->to = read->buffer;
@@ -155,5 +239,7 @@ void lm_stack_submit(void *object, struct lazymem_read *read)
 		state->offset = read->offset;
 		state->left = read->length;
 	}
+	if (is_background(state))
+		enter_background(state);
 	go_on(state);
 }

@@ -50,6 +50,11 @@ struct lm_stack_read {
 	struct lazymem_read *outer;
 	pthread_t thread; /* the one that outer->queue belongs to */
 
+	/* Of a background read, under the lock of the stack. */
+	struct lm_stack_read *next_background, **to_this;
+	unsigned flags;   /* of the transfers that are submitted from now on */
+	size_t hurriable; /* transfers that are in flight and stay where they are */
+
 	/* What is not planned yet: `left` bytes from `offset` on, and the parts
 	 * after `part`. */
 	const struct lazymem_read_part *part;

@@ -50,10 +50,10 @@ void *lm_wrapper_create(size_t size, struct lazymem_backing *inner,
 void lm_wrapper_destroy(struct lm_wrapper *wrapper)
 {
 	lazymem_backing_unref(wrapper->inner);
-	while (wrapper->spare != NULL) {
-		struct lm_child *child = wrapper->spare;
+	while (wrapper->children != NULL) {
+		struct lm_child *child = wrapper->children;
 
-		wrapper->spare = child->next;
+		wrapper->children = child->sibling;
 		free(child);
 	}
 	pthread_mutex_destroy(&wrapper->lock);
@@ -139,16 +139,26 @@ bool lm_wrapper_take(_Atomic uint64_t *count)
 	return true;
 }
 
-static struct lm_child *take_spare(struct lm_wrapper *wrapper)
+/* A child for this read, or NULL for a write. */
+static struct lm_child *take_spare(struct lm_wrapper *wrapper, struct lazymem_read *outer)
 {
 	struct lm_child *child;
 
 	pthread_mutex_lock(&wrapper->lock);
 	child = wrapper->spare;
-	if (child != NULL)
+	if (child != NULL) {
 		wrapper->spare = child->next;
+	} else {
+		child = malloc(sizeof(*child));
+		if (child != NULL) {
+			child->sibling = wrapper->children;
+			wrapper->children = child;
+		}
+	}
+	if (child != NULL)
+		child->outer = outer;
 	pthread_mutex_unlock(&wrapper->lock);
-	return child != NULL ? child : malloc(sizeof(*child));
+	return child;
 }
 
 static void give_back(struct lm_child *child)
@@ -156,6 +166,7 @@ static void give_back(struct lm_child *child)
 	struct lm_wrapper *wrapper = child->wrapper;
 
 	pthread_mutex_lock(&wrapper->lock);
+	child->outer = NULL;
 	child->next = wrapper->spare;
 	wrapper->spare = child;
 	pthread_mutex_unlock(&wrapper->lock);
@@ -174,7 +185,7 @@ static size_t parts_in(const struct lazymem_read *read, size_t length)
 struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_read *outer,
 				  size_t length, lazymem_read_completion complete)
 {
-	struct lm_child *child = take_spare(wrapper);
+	struct lm_child *child = take_spare(wrapper, outer);
 
 	if (child == NULL) {
 		lazymem_read_complete(outer, -ENOMEM);
@@ -186,12 +197,12 @@ struct lm_child *lm_wrapper_child(struct lm_wrapper *wrapper, struct lazymem_rea
 					    .buffer = outer->buffer,
 					    .complete = complete,
 					    .context = child,
+					    .flags = outer->flags,
 					    .queue = outer->queue};
 	if (outer->parts != NULL) {
 		child->read.parts = outer->parts;
 		child->read.part_count = parts_in(outer, length);
 	}
-	child->outer = outer;
 	child->wrapper = wrapper;
 	child->submitted_ns = lm_clock_ns();
 	return child;
@@ -202,7 +213,7 @@ struct lm_child *lm_wrapper_write_child(struct lm_wrapper *wrapper,
 					struct lazymem_write *outer, size_t length,
 					lazymem_write_completion complete)
 {
-	struct lm_child *child = take_spare(wrapper);
+	struct lm_child *child = take_spare(wrapper, NULL);
 
 	if (child == NULL) {
 		lazymem_write_complete(outer, -ENOMEM);
@@ -295,6 +306,19 @@ int lm_wrapper_identity(void *object, struct lazymem_identity *ret_identity)
 	const struct lm_wrapper *wrapper = object;
 
 	return lazymem_backing_identity(wrapper->inner, ret_identity);
+}
+
+/* A child whose outer read completes meanwhile waits for the lock to become a
+ * spare one; so the read that is hurried is still its own. */
+void lm_wrapper_hurry(void *object, struct lazymem_read *read)
+{
+	struct lm_wrapper *wrapper = object;
+
+	pthread_mutex_lock(&wrapper->lock);
+	for (struct lm_child *child = wrapper->children; child != NULL; child = child->sibling)
+		if (child->outer == read)
+			lazymem_backing_hurry(wrapper->inner, &child->read);
+	pthread_mutex_unlock(&wrapper->lock);
 }
 
 void lm_wrapper_readahead(void *object, uint64_t offset, uint64_t length)

@@ -20,8 +20,9 @@ struct lm_child;
 struct lm_wrapper {
 	struct lazymem_backing *inner; /* a reference */
 	struct lazymem_inject_range range;
-	pthread_mutex_t lock; /* of spare */
+	pthread_mutex_t lock; /* of the lists */
 	struct lm_child *spare;
+	struct lm_child *children; /* all of them, through sibling */
 };
 
 /* The read, write or flush of the inner object on behalf of an outer one. */
@@ -31,11 +32,10 @@ struct lm_child {
 		struct lazymem_read read;
 		struct lazymem_write write; /* or flush */
 	};
-	union {
-		struct lazymem_read *outer;
-		struct lazymem_write *outer_write;
-	};
+	struct lazymem_read *outer; /* of a read in flight, else NULL */
+	struct lazymem_write *outer_write;
 	struct lm_wrapper *wrapper;
+	struct lm_child *sibling;
 	struct lm_child *next, *previous; /* in a list of the wrapper's choice */
 	uint64_t submitted_ns;            /* CLOCK_MONOTONIC */
 	uint64_t due_ns;                  /* of delay */
@@ -96,6 +96,7 @@ void lm_wrapper_pass_flush(struct lm_wrapper *wrapper, struct lazymem_write *out
 int lm_wrapper_extent(void *object, uint64_t offset, uint64_t length,
 		      struct lazymem_extent *ret_extent);
 int lm_wrapper_identity(void *object, struct lazymem_identity *ret_identity);
+void lm_wrapper_hurry(void *object, struct lazymem_read *read);
 void lm_wrapper_readahead(void *object, uint64_t offset, uint64_t length);
 void lm_wrapper_flush(void *object, struct lazymem_write *flush);
 int lm_wrapper_discard(void *object, uint64_t offset, uint64_t length);

@@ -3,7 +3,7 @@
  * inject.h - for whoever tests a monitor: backing objects that wrap another
  * one and delay, fail, shorten or record its reads, and, where that is writable,
  * its writes, flushes and discards; and one that models a failure of power. They
- * nest in any order, pass extents, identity and readahead through, take parts
+ * nest in any order, pass extents, identity, readahead and hurry through, take parts
  * where it does, and are writable when it is.
  *
  * A wrapper takes a reference to what it wraps, and is as long. What is held
@@ -71,6 +71,7 @@ struct lazymem_inject_read {
 	uint64_t completed_ns; /* CLOCK_MONOTONIC */
 	int error;             /* 0 or a negative errno value */
 	enum lazymem_inject_operation operation;
+	unsigned flags; /* LAZYMEM_READ_*, of a read */
 };
 
 /* Record: `observe` is called after each read, write, flush or discard has ended
