@@ -62,6 +62,7 @@ static void start_read(struct lm_slot *slot)
 	slot->read.complete = lm_slot_read_completed;
 	slot->read.context = slot;
 	slot->read.parts = NULL;
+	slot->read.flags = lm_slot_is_awaited(slot) ? 0 : LAZYMEM_READ_BACKGROUND;
 	slot->read.queue = slot->worker->queue;
 	if (region->page_size > size) {
 		slot->read.offset += slot->filled;

@@ -78,6 +78,7 @@ void lm_gather_submit(struct lm_worker *worker, struct lm_gather *gather)
 	gather->read.part_count = gather->count;
 	gather->read.complete = lm_slot_read_completed;
 	gather->read.context = first;
+	gather->read.flags = LAZYMEM_READ_BACKGROUND;
 	gather->read.queue = worker->queue;
 	lm_count(&first->attachment->statistics, LM_READS, 1);
 	lazymem_backing_submit(first->region->backing, &gather->read);

@@ -179,8 +179,21 @@ static void count_end(struct lm_slot *slot)
 	}
 }
 
+/* Its read may be over, or be none: the dispatch knows. */
+static void hurry(struct lm_slot *slot)
+{
+	struct lm_gather *gather = slot->gather;
+
+	if (slot->content == LM_CONTENT_BYTES)
+		lazymem_backing_hurry(slot->region->backing, gather != NULL && gather->in_flight
+								     ? &gather->read
+								     : &slot->read);
+}
+
 void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since)
 {
+	if (count > 0 && !lm_slot_is_awaited(slot))
+		hurry(slot);
 	for (; count > 0; count--, slot->joined++)
 		if (slot->joined < LM_SLOT_JOINED)
 			slot->joined_since[slot->joined] = since;
@@ -240,7 +253,7 @@ bool lm_slot_others_awaited(const struct lazymem_attachment *attachment,
 		const struct lm_slot *slot = &worker->slots[i];
 
 		if (slot->attachment == attachment && slot->gather != gather &&
-		    (slot->demand || slot->joined > 0))
+		    lm_slot_is_awaited(slot))
 			return true;
 	}
 	return false;

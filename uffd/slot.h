@@ -97,6 +97,12 @@ static inline bool lm_slot_is_quiet(const struct lm_slot *slot)
 	return slot->gather != NULL && slot->gather->is_quiet;
 }
 
+/* Does a fault wait for it? */
+static inline bool lm_slot_is_awaited(const struct lm_slot *slot)
+{
+	return slot->demand || slot->joined > 0;
+}
+
 void lm_slot_list_append(struct lm_slot_list *list, struct lm_slot *slot);
 void lm_slot_list_prepend(struct lm_slot_list *list, struct lm_slot *slot);
 struct lm_slot *lm_slot_list_take(struct lm_slot_list *list); /* the first; NULL when empty */
@@ -105,7 +111,8 @@ struct lm_slot *lm_slot_list_take(struct lm_slot_list *list); /* the first; NULL
 struct lm_slot *lm_slot_start(struct lm_worker *worker, struct lazymem_attachment *attachment,
 			      struct lm_lazy_region *region, enum lm_budget budget);
 
-/* `count` more faults, read at time `since`, wait for a page of a slot that is under way. */
+/* `count` more faults, read at time `since`, wait for a page of a slot that is under way. A
+ * read that went off in the background is hurried with the first of them. */
 void lm_slot_join(struct lm_slot *slot, unsigned count, uint64_t since);
 
 /* The slot that has claimed the page and not settled it yet, or NULL. */
