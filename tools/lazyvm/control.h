@@ -44,7 +44,7 @@ void control_error(struct control_answer *answer, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* The server. Its socket is made (a stale one is replaced, another one is refused) and
- * served by threads of its own. 0, or -1 after a message. */
+ * served by threads of its own. 0, or -1 and a sentence in fault_message(). */
 struct control;
 int control_start(const char *path, struct monitor *monitor, struct control **ret_control);
 

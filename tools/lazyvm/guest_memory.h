@@ -3,6 +3,8 @@
  * guest_memory.h - the memory of a guest: made of the library's mappings and
  * regions, and always attached to a handler, so that it can be filled lazily,
  * given back, and snapshotted.
+ *
+ * Functions that can fail return 0, or -1 and leave a sentence in fault_message().
  */
 #ifndef LAZYVM_GUEST_MEMORY_H
 #define LAZYVM_GUEST_MEMORY_H
@@ -60,23 +62,23 @@ struct guest_memory {
 };
 
 /* The regions of `length` bytes: one half, but no more than fits below the hole,
- * from address 0 on, the rest from 4 GiB on. 0, or -1 after a message. */
+ * from address 0 on, the rest from 4 GiB on. */
 int guest_memory_split(uint64_t length, struct guest_memory_shape *ret_shape);
 
-/* Shapes come from files and from the network. 0, or -1 after a message. */
+/* Shapes come from files and from the network. */
 int guest_memory_check_shape(const struct guest_memory_shape *shape);
 
 /* Bytes of all regions. */
 uint64_t guest_memory_length(const struct guest_memory_shape *shape);
 
 /* Make mappings, regions and the handler. Nothing is there yet, and nothing is
- * lazy yet: a destination of a migration may write pages of its own now. 0, or -1 after a
- * message. */
+ * lazy yet: a destination of a migration may write pages of its own now.
+ */
 int guest_memory_create(const struct guest_memory_shape *shape,
 			const struct guest_memory_options *options,
 			struct guest_memory **ret_memory);
 
-/* From now on, missing pages are filled. Before the first vCPU runs. 0, or -1 after a message. */
+/* From now on, missing pages are filled. Before the first vCPU runs. */
 int guest_memory_attach(struct guest_memory *memory);
 
 /* Give pages back. An address of a guest: trusted in nothing. 0, or a negative errno value. */

@@ -12,7 +12,7 @@
  * on. Its memory and its registers stay as they are, to be looked at, until the
  * machine is destroyed.
  *
- * Functions that can fail return 0, or -1 after a message.
+ * Functions that can fail return 0, or -1 and leave a sentence in fault_message().
  */
 #ifndef LAZYVM_MACHINE_H
 #define LAZYVM_MACHINE_H
@@ -71,14 +71,14 @@ void machine_resume(struct machine *machine);
 /* The vCPUs stand still because somebody paused them. Any thread. */
 bool machine_is_paused(struct machine *machine);
 
-/* All state but the memory, added to ret_state. The machine is paused. */
+/* All state but the memory, for the caller to free. The machine is paused. */
 int machine_save(struct machine *machine, struct machine_state *ret_state);
 
-/* The other way: into a machine that was just created. `state` must be that of a
+/* The other way: into a machine that was just created. `state` was checked, and must be that of a
  * machine of the same shape. The first thing that differs is named. */
 int machine_restore(struct machine *machine, const struct machine_state *state);
 
-/* What shape does the state ask for? Checked. To create the machine that it is restored into. */
+/* What shape does a state ask for, that was checked? To create the machine that it is restored into. */
 int machine_state_shape(const struct machine_state *state, struct machine_shape *ret_shape);
 
 enum machine_end {

@@ -20,9 +20,9 @@ struct snapshot_result {
 };
 
 /* Write a snapshot of the machine, which goes on meanwhile but for a short
- * pause. 0, or -1: the sentence is in `fault`, `fault_size` bytes. */
+ * pause. 0, or -1 and a sentence in fault_message(). */
 int snapshots_write(struct snapshots *snapshots, struct machine *machine, const char *path,
-		    struct snapshot_result *ret_result, char *fault, size_t fault_size);
+		    struct snapshot_result *ret_result);
 
 void snapshots_free(struct snapshots *snapshots);
 
