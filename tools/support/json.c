@@ -124,3 +124,9 @@ void json_ratio(struct json *json, const char *key, double value)
 	begin(json, key);
 	fprintf(json->file, "%.6f", value);
 }
+
+void json_real(struct json *json, const char *key, double value)
+{
+	begin(json, key);
+	fprintf(json->file, "%.3f", value);
+}

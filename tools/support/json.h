@@ -28,4 +28,7 @@ void json_rate(struct json *json, const char *key, double value);
 /* Likewise null below zero, with six decimals. */
 void json_ratio(struct json *json, const char *key, double value);
 
+/* Any finite number, with three decimals. */
+void json_real(struct json *json, const char *key, double value);
+
 #endif

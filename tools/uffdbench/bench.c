@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 #include "complain.h"
+#include "directory.h"
 #include "progress.h"
 #include "recorded_trace.h"
 #include "report.h"
 #include "workload.h"
 
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define DEFAULT_DIRECTORY "/var/tmp"
 
 struct bench {
 	const struct options *options;
@@ -21,24 +19,6 @@ struct bench {
 	struct report report;
 	size_t capacity; /* of report.runs */
 };
-
-static char *choose_directory(const struct options *options)
-{
-	const char *image = options->image != NULL ? options->image : options->guest_image;
-	const char *temporary = getenv("TMPDIR");
-	char *copy;
-	char *parent;
-
-	if (options->directory != NULL)
-		return strdup(options->directory);
-	if (image == NULL)
-		return strdup(temporary != NULL && temporary[0] != '\0' ? temporary
-									: DEFAULT_DIRECTORY);
-	copy = strdup(image);
-	parent = copy != NULL ? strdup(dirname(copy)) : NULL;
-	free(copy);
-	return parent;
-}
 
 /* The image of the workload before serves again if it is the same. */
 static int open_image(struct bench *bench, const struct workload *workload)
@@ -235,11 +215,13 @@ static int create(const struct options *options, struct bench *ret_bench)
 
 	if (pin_choose(options->pin, &bench.cpus) != 0)
 		return -1;
-	bench.directory = choose_directory(options);
+	bench.directory = directory_choose(options);
 	bench.report.options = options;
 	bench.report.directory = bench.directory;
 	bench.report.latencies = calloc(options->engine_count, sizeof(*bench.report.latencies));
-	if (bench.directory == NULL || bench.report.latencies == NULL) {
+	if (bench.directory == NULL)
+		return -1;
+	if (bench.report.latencies == NULL) {
 		complain("no memory");
 		return -1;
 	}

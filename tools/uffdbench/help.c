@@ -12,6 +12,8 @@ static const char head[] =
 	"                 [--image FILE | --guest-image FILE] [ENGINE...]\n"
 	"       uffdbench --make-image FILE [--memory SIZE] [--workload NAME]\n"
 	"       uffdbench --make-trace FILE [--memory SIZE] [--workload NAME]\n"
+	"       uffdbench --dirty [--memory SIZE] [--repeat N] [--json FILE] [--directory DIR]\n"
+	"                 [MEASUREMENT...]\n"
 	"\n"
 	"Measure ways to fill guest memory when it is first touched, side by side.\n"
 	"\n"
@@ -38,6 +40,8 @@ static const char tail[] =
 	"  --make-image FILE   make an image, keep it, and do nothing else\n"
 	"  --make-trace FILE   write the recorded set of a workload as a trace, and do nothing "
 	"else\n"
+	"  --dirty             measure what it costs to know, and to keep, what the guest has\n"
+	"                      written, in 4 GiB unless told otherwise\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0 success; 1 a run, a proof, a check or a file failed; 2 wrong command\n"
@@ -54,4 +58,8 @@ void options_help(void)
 	for (size_t i = 0; engine_at(i) != NULL; i++)
 		printf("%s %-16s %s\n", engine_is_default(engine_at(i)) ? "*" : " ",
 		       engine_at(i)->name, engine_at(i)->summary);
+	puts("\nMeasurements of --dirty (all by default):");
+	for (size_t i = 0; dirty_measurement_at(i) != NULL; i++)
+		printf("  %-16s %s\n", dirty_measurement_at(i)->name,
+		       dirty_measurement_at(i)->summary);
 }

@@ -4,6 +4,7 @@
  */
 #include "bench.h"
 #include "complain.h"
+#include "dirty.h"
 #include "options.h"
 #include "raw_userfaultfd.h"
 
@@ -36,7 +37,7 @@ static void check_page_size(void)
 
 static void check_permission(const struct options *options)
 {
-	bool needed = false;
+	bool needed = options->dirty;
 	int fd;
 	int error;
 
@@ -65,5 +66,5 @@ int main(int argc, char **argv)
 		return bench_make_trace(&options);
 	check_permission(&options);
 	sigaction(SIGBUS, &action, NULL);
-	return bench(&options);
+	return options.dirty ? dirty_bench(&options) : bench(&options);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define MEMORY_LIMIT (1ull << 40)
+#define DIRTY_MEMORY_LEAST (16ull << 20)
 #define THREADS_LIMIT 1024u
 #define REPEAT_LIMIT 10000u
 
@@ -29,6 +30,7 @@ enum {
 	OPTION_GUEST_IMAGE,
 	OPTION_MAKE_IMAGE,
 	OPTION_MAKE_TRACE,
+	OPTION_DIRTY,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -48,6 +50,7 @@ static const struct option long_options[] = {
 	{"guest-image", required_argument, NULL, OPTION_GUEST_IMAGE},
 	{"make-image", required_argument, NULL, OPTION_MAKE_IMAGE},
 	{"make-trace", required_argument, NULL, OPTION_MAKE_TRACE},
+	{"dirty", no_argument, NULL, OPTION_DIRTY},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -160,6 +163,9 @@ static bool take(struct options *options, int option, const char *value)
 	case OPTION_MAKE_TRACE:
 		options->make_trace = parse_path("make-trace", value);
 		return true;
+	case OPTION_DIRTY:
+		options->dirty = true;
+		return true;
 	default:
 		return false;
 	}
@@ -200,6 +206,45 @@ static void take_engines(struct options *options, int count, char **names)
 	}
 }
 
+static void add_measurement(struct options *options, const struct dirty_measurement *measurement)
+{
+	for (unsigned i = 0; i < options->measurement_count; i++) {
+		if (options->measurements[i] == measurement)
+			REFUSE("measurement %s is named twice", measurement->name);
+	}
+	options->measurements[options->measurement_count++] = measurement;
+}
+
+static void take_measurements(struct options *options, int count, char **names)
+{
+	const struct dirty_measurement *measurement;
+
+	for (int i = 0; i < count; i++) {
+		measurement = dirty_measurement_find(names[i]);
+		if (measurement == NULL)
+			REFUSE("unknown measurement %s; see --help", names[i]);
+		add_measurement(options, measurement);
+	}
+	for (size_t i = 0; count == 0 && (measurement = dirty_measurement_at(i)) != NULL; i++)
+		add_measurement(options, measurement);
+}
+
+/* Is this an option that says something about --dirty, too? */
+static bool fits_dirty(int option)
+{
+	return option == OPTION_DIRTY || option == OPTION_MEMORY || option == OPTION_REPEAT ||
+	       option == OPTION_JSON || option == OPTION_DIRECTORY;
+}
+
+static const char *option_name(int option)
+{
+	const struct option *known = long_options;
+
+	while (known->val != option)
+		known++;
+	return known->name;
+}
+
 /* Each of them says what the image is, or that none is needed. */
 static void check_combination(const struct options *options)
 {
@@ -226,6 +271,7 @@ static void check_combination(const struct options *options)
 void options_parse(int argc, char **argv, struct options *ret_options)
 {
 	struct options options = {.workload = "random", .threads = 1, .repeat = 3};
+	const char *not_dirty = NULL;
 	int option;
 
 	opterr = 0;
@@ -236,8 +282,17 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 			REFUSE("option %s needs a value", argv[optind - 1]);
 		if (!take(&options, option, optarg))
 			REFUSE("unknown option %s; see --help", argv[optind - 1]);
+		if (!fits_dirty(option))
+			not_dirty = option_name(option);
 	}
-	take_engines(&options, argc - optind, argv + optind);
+	if (options.dirty && not_dirty != NULL)
+		REFUSE("--dirty and --%s exclude each other", not_dirty);
+	if (options.dirty && options.memory != 0 && options.memory < DIRTY_MEMORY_LEAST)
+		REFUSE("--dirty needs a --memory of 16M at least");
+	if (options.dirty)
+		take_measurements(&options, argc - optind, argv + optind);
+	else
+		take_engines(&options, argc - optind, argv + optind);
 	check_combination(&options);
 	*ret_options = options;
 }

@@ -5,6 +5,7 @@
 #ifndef UFFDBENCH_OPTIONS_H
 #define UFFDBENCH_OPTIONS_H
 
+#include "dirty_measurement.h"
 #include "engine.h"
 #include "pin.h"
 #include "source.h"
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #define OPTIONS_ENGINES_MAX 32u
+#define OPTIONS_MEASUREMENTS_MAX 8u
 
 struct options {
 	uint64_t memory; /* bytes; 0: the workload's own */
@@ -31,6 +33,9 @@ struct options {
 	const char *make_trace;  /* likewise */
 	const struct engine *engines[OPTIONS_ENGINES_MAX];
 	unsigned engine_count;
+	bool dirty; /* measure these instead */
+	const struct dirty_measurement *measurements[OPTIONS_MEASUREMENTS_MAX];
+	unsigned measurement_count;
 };
 
 /* Read the command line. --help and --version print and exit with 0; anything

@@ -1,33 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "complain.h"
-#include "json.h"
-#include "machine.h"
 #include "report.h"
+#include "report_file.h"
 #include "summary.h"
 #include "writable.h"
-
-#include <errno.h>
-#include <lazymem/common.h>
-#include <stdio.h>
-#include <string.h>
-
-static void put_machine(struct json *json, const struct report *report)
-{
-	struct machine machine = machine_read(report->directory);
-
-	json_open(json, "machine", '{');
-	json_string(json, "uffdbench", lazymem_version());
-	json_string(json, "kernel", machine.kernel);
-	json_string(json, "architecture", machine.architecture);
-	json_string(json, "cpu", machine.cpu);
-	json_number(json, "cpus", machine.cpus);
-	json_number(json, "realtime_priority", machine.realtime_priority);
-	json_number(json, "memory_bytes", machine.memory_bytes);
-	json_string(json, "clock", machine.clock);
-	json_string(json, "hugepages", machine.hugepages);
-	json_number(json, "filesystem", machine.filesystem);
-	json_close(json, '}');
-}
 
 static void put_calibration(struct json *json, const struct calibration *calibration)
 {
@@ -121,10 +96,12 @@ static void put_summary(struct json *json, const struct report *report)
 	json_close(json, ']');
 }
 
-static void put_report(struct json *json, const struct report *report)
+static void put_report(struct json *json, const void *context)
 {
+	const struct report *report = context;
+
 	json_open(json, NULL, '{');
-	put_machine(json, report);
+	report_machine(json, report->directory);
 	put_calibration(json, &report->calibration);
 	json_open(json, "runs", '[');
 	for (size_t i = 0; i < report->run_count; i++) {
@@ -145,17 +122,5 @@ int report_json_check(const char *path)
 
 int report_json(const struct report *report, const char *path)
 {
-	struct json json = {.file = fopen(path, "we")};
-	int failed;
-
-	if (json.file == NULL) {
-		complain("--json %s: %s", path, strerror(errno));
-		return -1;
-	}
-	put_report(&json, report);
-	failed = ferror(json.file);
-	if (fclose(json.file) == 0 && failed == 0)
-		return 0;
-	complain("--json %s: %s", path, strerror(errno));
-	return -1;
+	return report_file(path, put_report, report);
 }

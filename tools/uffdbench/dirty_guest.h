@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dirty_guest.h - guest memory that is filled by the library and then written:
+ * one region at guest address 0, of one backing object.
+ *
+ * Results are 0, or -1 after a message.
+ */
+#ifndef UFFDBENCH_DIRTY_GUEST_H
+#define UFFDBENCH_DIRTY_GUEST_H
+
+#include <lazymem/handler.h>
+#include <stdbool.h>
+
+struct dirty_guest_plan {
+	const char *name;                /* for messages */
+	struct lazymem_backing *backing; /* NULL: of the pattern, made as it is read */
+	uint64_t length;                 /* bytes */
+	bool memfd;                      /* else anonymous */
+	unsigned flags;                  /* LAZYMEM_ATTACH_* */
+	enum lazymem_tracking most;      /* the way it tracks */
+};
+
+struct dirty_guest {
+	const char *name;
+	struct lazymem_mapping *mapping;
+	struct lazymem_region *region;
+	struct lazymem_memory *memory;
+	struct lazymem_handler *handler;
+	struct lazymem_attachment *attachment;
+	void *host;
+};
+
+/* Make it, attach it and have every page populated. */
+int dirty_guest_open(const struct dirty_guest_plan *plan, struct dirty_guest *ret_guest);
+
+/* Let go of whatever there is of it. */
+int dirty_guest_close(struct dirty_guest *guest);
+
+/* Say what the library said; -1. */
+int dirty_guest_failed(const struct dirty_guest *guest);
+
+#endif
