@@ -254,8 +254,10 @@ static bool is_going(const struct lm_lazy_region *region, size_t page)
 }
 
 /* Take the marks of one word, tell them, and protect their pages again. What
- * could not be done stays marked, and so does what has to be told again. */
-static int take_word(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word)
+ * could not be done stays marked, and so does what has to be told again; without patience,
+ * what cannot be protected now. */
+static int take_word(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word,
+		     bool patient)
 {
 	const bool protects = region->attachment->tracking == LAZYMEM_TRACKING_FAULTS;
 	uint64_t marks = atomic_exchange(&region->written[word], 0), again = 0;
@@ -268,11 +270,12 @@ static int take_word(struct lm_lazy_region *region, struct lazymem_dirty *dirty,
 		error = tell(region, dirty, page, 1);
 		if (error == 0 && protects)
 			error = protect(region, page, true);
-		if (error != 0)
+		if (error != 0 && (error != -EAGAIN || patient))
 			break;
 		marks &= marks - 1;
-		if (is_going(region, page))
+		if (error == -EAGAIN || is_going(region, page))
 			again |= UINT64_C(1) << bit;
+		error = 0;
 	}
 	if ((marks | again) != 0)
 		atomic_fetch_or(&region->written[word], marks | again);
@@ -284,29 +287,37 @@ static bool has_marks(const struct lm_lazy_region *region, size_t word)
 	return atomic_load(&region->written[word]) != 0;
 }
 
+/* How often one collect tries what the changing layout of the address space forbids. Threads
+ * that discard without pause can keep it changing for as long as they like; in the end
+ * pages stay marked, and are told by the next collect as well. */
+#define PATIENCE 100u
+
 /* The lock is exclusive, so that the worker cannot lift a protection between the
  * two steps. Who changes the layout is waited for without it: the worker has to
  * read his event meanwhile. */
-static int take_word_alone(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word)
+static int take_word_alone(struct lm_lazy_region *region, struct lazymem_dirty *dirty, size_t word,
+			   unsigned *patience)
 {
 	pthread_rwlock_t *lock = &region->attachment->lock;
 	int error;
 
 	do {
 		pthread_rwlock_wrlock(lock);
-		error = take_word(region, dirty, word);
+		error = take_word(region, dirty, word, *patience > 0);
 		pthread_rwlock_unlock(lock);
+		*patience -= error == -EAGAIN;
 	} while (error == -EAGAIN && sched_yield() == 0);
 	return error != 0 ? lm_error_errno(error, "cannot protect pages again") : 0;
 }
 
 static int take_marks(struct lm_lazy_region *region, struct lazymem_dirty *dirty)
 {
+	unsigned patience = PATIENCE;
 	int error = 0;
 
 	for (size_t word = 0; error == 0 && word < word_count(region); word++)
 		if (has_marks(region, word))
-			error = take_word_alone(region, dirty, word);
+			error = take_word_alone(region, dirty, word, &patience);
 	return error;
 }
 
@@ -319,7 +330,7 @@ static int collect_chunk(struct lm_lazy_region *region, struct lazymem_dirty *di
 
 	for (; error == 0 && word < end; word++)
 		if (has_marks(region, word))
-			error = take_word(region, dirty, word);
+			error = take_word(region, dirty, word, true);
 	for (size_t i = 0; error == 0 && i <= region->view_count; i++) {
 		struct scan scan = {.region = region, .dirty = dirty};
 		size_t pages;

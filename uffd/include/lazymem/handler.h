@@ -128,6 +128,11 @@ struct lazymem_attach_options {
 	 * for it. */
 	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);
 	void *context;
+
+	/* The snapshot whose bytes the memory has, where its backing objects do not say
+	 * so themselves: the first moment is written as a layer over that. NULL: what
+	 * lazymem_memory_identity says now. See moment.h. */
+	const struct lazymem_identity *origin;
 };
 
 /* Serve the faults of `memory` (a reference is taken) until finish or abort.
@@ -212,7 +217,8 @@ lazymem_attachment_tracking(const struct lazymem_attachment *attachment);
  * except where tracking is POPULATED. -EINVAL without LAZYMEM_ATTACH_TRACK, or for
  * a set for other regions; -ENOMEM; or what the kernel answered, and then
  * nothing is forgotten; -EDEADLK from a callback
- * on a worker. A discard at the same time may be told twice. Any thread that serves no
+ * on a worker. A discard at the same time may be told twice; so may any page, where
+ * tracking is FAULTS, while threads discard without pause. Any thread that serves no
  * faults. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_attachment_collect(struct lazymem_attachment *attachment,
 					      struct lazymem_dirty *dirty);
