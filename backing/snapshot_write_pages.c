@@ -38,10 +38,12 @@ int lm_write_pages_begin(const struct lm_write_plan *plan, struct lm_write_index
 	/* aligned, for objects that are read with O_DIRECT */
 	pages.source = aligned_alloc(LM_SNAPSHOT_PAGE, PIECE_SIZE);
 	pages.packed = malloc(plan->chunk_size);
-	if (plan->parent != NULL)
+	if (plan->asked.changed == NULL)
+		pages.compared = plan->parent;
+	if (pages.compared != NULL)
 		pages.parent = aligned_alloc(LM_SNAPSHOT_PAGE, PIECE_SIZE);
 	if (pages.source == NULL || pages.packed == NULL ||
-	    (plan->parent != NULL && pages.parent == NULL)) {
+	    (pages.compared != NULL && pages.parent == NULL)) {
 		lm_write_pages_destroy(&pages);
 		lm_error(-ENOMEM, "no memory to read its source");
 		return lm_write_failed(plan, -ENOMEM);
@@ -137,7 +139,7 @@ static enum lazymem_chunk_kind kind_of(const struct lm_write_pages *pages, size_
 {
 	const unsigned char *page = pages->source + i * LM_SNAPSHOT_PAGE;
 
-	if (pages->parent != NULL &&
+	if (pages->compared != NULL &&
 	    memcmp(page, pages->parent + i * LM_SNAPSHOT_PAGE, LM_SNAPSHOT_PAGE) == 0)
 		return LAZYMEM_CHUNK_PARENT;
 	return is_zero(page) ? LAZYMEM_CHUNK_ZERO : LAZYMEM_CHUNK_RAW;
@@ -229,7 +231,7 @@ static int read_piece(struct lazymem_backing *backing, uint64_t page, uint64_t c
 static int store_beginning(struct lm_write_pages *pages, struct lm_page_run run,
 			   uint64_t *ret_count)
 {
-	struct lazymem_backing *source = pages->plan->asked.source, *parent = pages->plan->parent;
+	struct lazymem_backing *source = pages->plan->asked.source, *parent = pages->compared;
 	bool source_zero = false, parent_zero = true;
 	uint64_t count = 0;
 	int error = look(source, run, &count, &source_zero);
@@ -267,11 +269,25 @@ static int report_progress(const struct lm_write_pages *pages)
 	return lm_write_failed(pages->plan, -ECANCELED);
 }
 
+/* The beginning of the run, as far as it has changed, or has not. */
+static int store_alike(struct lm_write_pages *pages, struct lm_page_run run, uint64_t *ret_count)
+{
+	bool is_changed = true;
+
+	if (pages->plan->asked.changed != NULL)
+		run.count =
+			lm_min(run.count, lm_write_plan_alike(pages->plan, run.page, &is_changed));
+	if (is_changed)
+		return store_beginning(pages, run, ret_count);
+	*ret_count = run.count;
+	return leave_out(pages, LAZYMEM_CHUNK_PARENT, run.page, run.count);
+}
+
 int lm_write_pages_run(struct lm_write_pages *pages, struct lm_page_run run)
 {
 	while (run.count > 0) {
 		uint64_t count = 0;
-		int error = store_beginning(pages, run, &count);
+		int error = store_alike(pages, run, &count);
 
 		if (error != 0)
 			return error;

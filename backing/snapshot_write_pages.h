@@ -15,10 +15,11 @@ struct lm_write_pages {
 	struct lm_write_index *index;
 	struct lm_write_output *output;
 	struct lm_codec_context codec;
-	unsigned char *source; /* a piece of the source */
-	unsigned char *parent; /* the same of the parent; NULL: there is none */
-	unsigned char *packed; /* a chunk, compressed */
-	uint64_t done;         /* pages */
+	unsigned char *source;            /* a piece of the source */
+	struct lazymem_backing *compared; /* the parent; NULL: there is none, or no need to look */
+	unsigned char *parent;            /* the same of it */
+	unsigned char *packed;            /* a chunk, compressed */
+	uint64_t done;                    /* pages */
 };
 
 /* -ENOMEM, and nothing to free. */

@@ -15,7 +15,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #define LONGEST_MEMORY (UINT64_C(1) << 56)
@@ -149,6 +148,63 @@ static int check_parent(struct lm_write_plan *plan)
 	return error != 0 ? error : check_place(plan);
 }
 
+/* ---- what has changed ---------------------------------------------------- */
+
+/* The region that holds byte `offset` of the memory. */
+static const struct lazymem_snapshot_region *region_of(const struct lm_write_plan *plan,
+						       uint64_t offset)
+{
+	size_t i = 0;
+
+	while (offset - plan->regions[i].offset >= plan->regions[i].length)
+		i++;
+	return &plan->regions[i];
+}
+
+uint64_t lm_write_plan_alike(const struct lm_write_plan *plan, uint64_t page, bool *ret_changed)
+{
+	const uint64_t offset = page * LM_SNAPSHOT_PAGE;
+	const struct lazymem_snapshot_region *region = region_of(plan, offset);
+	const uint64_t inside = offset - region->offset;
+	const lazymem_guest_address address = {region->base.value + inside};
+	struct lazymem_guest_range next;
+	uint64_t length = region->length - inside;
+
+	*ret_changed = lazymem_dirty_test(plan->asked.changed, address);
+	if (lazymem_dirty_next(plan->asked.changed, address, &next) == 0) {
+		const uint64_t until =
+			*ret_changed ? next.length : next.start.value - address.value;
+
+		length = lm_min(length, until);
+	}
+	return length / LM_SNAPSHOT_PAGE;
+}
+
+/* A page of the set that is in no region would be lost. */
+static int check_changed(const struct lm_write_plan *plan)
+{
+	uint64_t found = 0, length;
+
+	if (plan->asked.changed == NULL)
+		return 0;
+	if (plan->parent == NULL)
+		return lm_error(-EINVAL, "it is told what has changed, and has no parent");
+	for (uint64_t page = 0, alike; page < plan->pages; page += alike) {
+		bool is_changed;
+
+		alike = lm_write_plan_alike(plan, page, &is_changed);
+		if (is_changed)
+			found += alike * LM_SNAPSHOT_PAGE;
+	}
+	length = lazymem_dirty_length(plan->asked.changed);
+	if (found != length)
+		return lm_error(-EINVAL,
+				"of %" PRIu64 " bytes that have changed, %" PRIu64
+				" lie in no region of the plan",
+				length, length - found);
+	return 0;
+}
+
 /* ---- the rest ------------------------------------------------------------ */
 
 static int check_compression(struct lm_write_plan *plan)
@@ -208,20 +264,6 @@ static int check_blobs(const struct lm_write_plan *plan)
 	return error;
 }
 
-/* The kernel gives up to 256 bytes whole; before its pool is ready a signal may
- * come in between. */
-static int make_identity(struct lazymem_identity *ret_identity)
-{
-	ssize_t given;
-
-	do
-		given = getrandom(ret_identity->bytes, sizeof(ret_identity->bytes), 0);
-	while (given < 0 && errno == EINTR);
-	if (given < 0)
-		return lm_error_errno(-errno, "no random bytes for its identity");
-	return 0;
-}
-
 /* A layer with the identity of a file below it would be its own ancestor. */
 static int check_ancestry(const struct lm_write_plan *plan)
 {
@@ -244,7 +286,7 @@ static int check_ancestry(const struct lm_write_plan *plan)
 static int take_identity(struct lm_write_plan *plan)
 {
 	if (plan->asked.identity == NULL)
-		return make_identity(&plan->identity);
+		return lm_identity_create(&plan->identity);
 	plan->identity = *plan->asked.identity;
 	if (lm_identity_is_none(&plan->identity))
 		return lm_error(-EINVAL, "the identity is all zeros");
@@ -267,6 +309,8 @@ int lm_write_plan_check(const char *path, const struct lazymem_snapshot_plan *pl
 		error = check_regions(&known);
 	if (error == 0)
 		error = check_parent(&known);
+	if (error == 0)
+		error = check_changed(&known);
 	if (error == 0)
 		error = check_compression(&known);
 	if (error == 0)

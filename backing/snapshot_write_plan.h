@@ -27,6 +27,10 @@ int lm_write_plan_check(const char *path, const struct lazymem_snapshot_plan *pl
 
 void lm_write_plan_destroy(struct lm_write_plan *plan);
 
+/* How many pages from `page` on, at least 1, have all changed, or all not, as the
+ * caller has told; only when he has. */
+uint64_t lm_write_plan_alike(const struct lm_write_plan *plan, uint64_t page, bool *ret_changed);
+
 /* The message there is, with the file that was to be written before it. */
 int lm_write_failed(const struct lm_write_plan *plan, int error);
 

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define WORDS 4
 #define WORD_SIZE ((size_t)8)
@@ -39,6 +40,22 @@ bool lm_identity_is_none(const struct lazymem_identity *identity)
 bool lm_identity_equal(const struct lazymem_identity *a, const struct lazymem_identity *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+/* The kernel gives up to 256 bytes whole; before its pool is ready a signal may
+ * come in between. */
+int lm_identity_create(struct lazymem_identity *ret_identity)
+{
+	struct lazymem_identity identity;
+	ssize_t given;
+
+	do
+		given = getrandom(identity.bytes, sizeof(identity.bytes), 0);
+	while (given < 0 && errno == EINTR);
+	if (given < 0)
+		return lm_error_errno(-errno, "no random bytes for an identity");
+	*ret_identity = identity;
+	return 0;
 }
 
 static uint64_t rotate(uint64_t word, unsigned bits)

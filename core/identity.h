@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * identity.h - identities: none, equal, and one made of several.
+ * identity.h - identities: none, equal, a new one, and one made of several.
  */
 #ifndef LM_IDENTITY_H
 #define LM_IDENTITY_H
@@ -14,6 +14,9 @@
 bool lm_identity_is_none(const struct lazymem_identity *identity);
 
 bool lm_identity_equal(const struct lazymem_identity *a, const struct lazymem_identity *b);
+
+/* A new one, at random. What getrandom(2) answered. */
+int lm_identity_create(struct lazymem_identity *ret_identity);
 
 /* Mix more into an identity in the making, which begins as all zeros: the
  * bytes of another identity, or one number. The order of the calls matters, as

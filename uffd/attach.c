@@ -18,6 +18,7 @@
 #include "uffd/command.h"
 #include "uffd/handler.h"
 #include "uffd/harvest.h"
+#include "uffd/moment.h"
 #include "uffd/settle.h"
 #include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
@@ -242,6 +243,10 @@ static int create(struct lazymem_memory *memory, const struct lazymem_attach_opt
 	attachment->memory = lazymem_memory_ref(memory);
 	attachment->on_failure = options->on_failure;
 	attachment->context = options->context;
+	if (options->origin != NULL)
+		attachment->origin = *options->origin;
+	else
+		(void)lazymem_memory_identity(memory, &attachment->origin); /* none: unknown */
 	pthread_rwlock_init(&attachment->lock, NULL);
 	pthread_mutex_init(&attachment->write_back.busy, NULL);
 	pthread_mutex_init(&attachment->harvest.mutex, NULL);
@@ -290,6 +295,7 @@ int lazymem_handler_attach(struct lazymem_handler *handler, struct lazymem_memor
 
 void lm_attachment_free(struct lazymem_attachment *attachment)
 {
+	lm_moment_leave(attachment);
 	if (attachment->fd >= 0)
 		close(attachment->fd);
 	for (size_t i = 0; i < attachment->region_count; i++) {

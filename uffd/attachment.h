@@ -55,6 +55,10 @@ struct lazymem_attachment {
 	enum lazymem_tracking tracking; /* in force; does not change */
 	struct lm_harvest harvest;
 	struct lm_write_back write_back;
+	struct lazymem_moment *moment;  /* NULL: none; changed under the harvest's mutex */
+	struct lazymem_identity origin; /* of the snapshot that the next one is a layer over;
+					 * none: unknown. Likewise */
+	bool had_moment;                /* one was written; likewise */
 	pthread_rwlock_t lock;
 	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);
 	void *context;

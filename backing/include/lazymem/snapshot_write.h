@@ -6,6 +6,7 @@
 #ifndef LAZYMEM_SNAPSHOT_WRITE_H
 #define LAZYMEM_SNAPSHOT_WRITE_H
 
+#include <lazymem/dirty.h>
 #include <lazymem/snapshot.h>
 
 #ifdef __cplusplus
@@ -60,6 +61,11 @@ struct lazymem_snapshot_plan {
 	 * not 0 ends the writing with -ECANCELED. May be NULL. */
 	int (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;
+
+	/* With a parent: the pages that may differ from it, by guest address, all of
+	 * them in `regions`. Pages outside of the set are left to the parent, and neither
+	 * they nor the parent are read. NULL: every page is compared. */
+	const struct lazymem_dirty *changed;
 };
 
 /* Write a snapshot to a new file at `path`, in place of one that is there, or
