@@ -19,6 +19,7 @@
 #include "uffd/handler.h"
 #include "uffd/harvest.h"
 #include "uffd/moment.h"
+#include "uffd/present.h"
 #include "uffd/settle.h"
 #include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
@@ -44,6 +45,8 @@ static int check_options(const struct lazymem_attach_options *options)
 				(int)options->tracking_most);
 	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0)
 		return 0;
+	if (options->present != NULL)
+		return lm_error(-EINVAL, "present is set, and so is LAZYMEM_ATTACH_USERFAULTFD");
 	flags = fcntl(options->userfaultfd, F_GETFL);
 	if (flags < 0)
 		return lm_error_errno(-EINVAL, "userfaultfd %d is no open descriptor",
@@ -85,6 +88,12 @@ static int choose_regions(struct lazymem_memory *memory, struct lazymem_region *
 	*ret_regions = regions;
 	*ret_count = count;
 	return 0;
+}
+
+/* Only memory of which nobody says what is there must be untouched. */
+static bool is_fresh(const struct lazymem_attach_options *options)
+{
+	return (options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0 && options->present == NULL;
 }
 
 static int create_region(struct lazymem_attachment *attachment, struct lazymem_region *region,
@@ -196,6 +205,17 @@ static int open_userfaultfd(struct lazymem_attachment *attachment,
 					    &attachment->fd, &attachment->tracking);
 }
 
+static int take_present(struct lazymem_attachment *attachment, const struct lazymem_dirty *present)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < attachment->region_count; i++) {
+		error = lm_present_take(&attachment->regions[i], present);
+		attachment->regions[i].fresh = true; /* what is missing is */
+	}
+	return error;
+}
+
 static int create_marks(struct lazymem_attachment *attachment, unsigned flags)
 {
 	int error = lm_harvest_create(attachment, (flags & LAZYMEM_ATTACH_WRITE_BACK) != 0);
@@ -210,8 +230,8 @@ static int build(struct lazymem_attachment *attachment,
 		 const struct lazymem_attach_options *options,
 		 struct lazymem_region *const *regions, size_t count)
 {
-	bool fresh = (options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0;
-	int error = create_regions(attachment, regions, count, fresh);
+	const bool own_descriptor = (options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0;
+	int error = create_regions(attachment, regions, count, is_fresh(options));
 
 	if (error == 0 && (options->flags & LAZYMEM_ATTACH_RECORD) != 0)
 		error = lm_recorder_create(&attachment->recorder, lm_attachment_pages(attachment));
@@ -221,11 +241,13 @@ static int build(struct lazymem_attachment *attachment,
 		error = lm_write_back_create(attachment);
 	if (error == 0)
 		error = open_userfaultfd(attachment, options);
+	if (error == 0 && options->present != NULL)
+		error = take_present(attachment, options->present);
 	if (error == 0)
 		error = register_regions(attachment);
 	if (error == 0)
 		return 0;
-	if (fresh)
+	if (own_descriptor)
 		unregister_regions(attachment);
 	else /* the descriptor is the caller's still, and who waits on it must go on waiting */
 		attachment->fd = -1;

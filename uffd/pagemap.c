@@ -51,6 +51,42 @@ static int open_pagemap(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* An entry of /proc/self/pagemap: Documentation/admin-guide/mm/pagemap.rst. */
+#define ENTRY_PRESENT (UINT64_C(1) << 63)
+#define ENTRY_SWAPPED (UINT64_C(1) << 62)
+#define ENTRIES 512
+
+static int read_entries(int fd, uint64_t page, uint64_t *entries, size_t count)
+{
+	const ssize_t length = (ssize_t)(count * sizeof(*entries));
+	const ssize_t got = pread(fd, entries, (size_t)length, (off_t)(page * sizeof(*entries)));
+
+	if (got < 0)
+		return -errno;
+	return got == length ? 0 : -ENODATA;
+}
+
+int lm_pagemap_there(const void *host, size_t length, unsigned char *ret_there)
+{
+	const size_t base_page = (size_t)sysconf(_SC_PAGESIZE);
+	const uint64_t first = (uintptr_t)host / base_page;
+	const int fd = open_pagemap();
+	uint64_t entries[ENTRIES];
+	int error = fd < 0 ? fd : 0;
+
+	for (size_t done = 0, count; error == 0 && done < length / base_page; done += count) {
+		count = length / base_page - done;
+		if (count > ENTRIES)
+			count = ENTRIES;
+		error = read_entries(fd, first + done, entries, count);
+		for (size_t i = 0; error == 0 && i < count; i++)
+			ret_there[done + i] = (entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 int lm_pagemap_has_pages(const void *host, size_t length)
 {
 	struct page_region found;

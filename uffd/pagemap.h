@@ -13,6 +13,10 @@
  * where the kernel cannot tell (PAGEMAP_SCAN, Linux 6.7). */
 int lm_pagemap_has_pages(const void *host, size_t length);
 
+/* Which base pages of [host, host + length) of private memory are mapped or swapped out: 1
+ * or 0 in `ret_there` for each. 0 or a negative errno value. */
+int lm_pagemap_there(const void *host, size_t length, unsigned char *ret_there);
+
 /* Can the kernel tell and protect written pages in one step? */
 bool lm_pagemap_can_collect(void);
 

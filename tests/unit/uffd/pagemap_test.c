@@ -95,6 +95,19 @@ static void an_older_kernel_cannot_tell(void **state)
 	assert_int_equal(lm_pagemap_has_pages(*state, LENGTH), -ENOTTY);
 }
 
+static void each_page_is_told_by_itself(void **state)
+{
+	unsigned char there[LENGTH / PAGE];
+	volatile char *memory = *state;
+
+	memory[0] = 1;
+	memory[5 * PAGE] = 1;
+	(void)memory[7 * PAGE]; /* a zero page */
+	assert_int_equal(lm_pagemap_there(*state, LENGTH, there), 0);
+	for (size_t page = 0; page < LENGTH / PAGE; page++)
+		assert_int_equal(there[page], page == 0 || page == 5 || page == 7);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -105,6 +118,7 @@ int main(void)
 		TEST(pages_beside_the_range_do_not_count),
 		TEST(a_page_that_was_only_read_counts),
 		TEST(an_older_kernel_cannot_tell),
+		TEST(each_page_is_told_by_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,13 +133,19 @@ struct lazymem_attach_options {
 	 * so themselves: the first moment is written as a layer over that. NULL: what
 	 * lazymem_memory_identity says now. See moment.h. */
 	const struct lazymem_identity *origin;
+
+	/* Pages that are in memory already, and right, as those that a live migration has
+	 * brought before the switch-over; of them, what has no memory is zero. They are never
+	 * read, and count as written. Nothing else may be there. A set for `memory`; not kept.
+	 * NULL: none, nothing was touched yet. Not with LAZYMEM_ATTACH_USERFAULTFD. */
+	const struct lazymem_dirty *present;
 };
 
 /* Serve the faults of `memory` (a reference is taken) until finish or abort.
  * The regions are kept out of forked children, which would read false zeros.
  *  -ENODATA  no region has a backing object
  *  -EINVAL   an option; or a region that cannot be filled lazily (the message names it)
- *  -EEXIST   memory that is there already: attach before the first touch
+ *  -EEXIST   memory that is there already, and not in `present`: attach before the first touch
  *  -EBUSY    a mapping that is attached already
  *  -EROFS    LAZYMEM_ATTACH_WRITE_BACK, and a backing object that is read-only
  *  -EPERM    see lazymem_handler_check
