@@ -24,6 +24,7 @@
 #include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
 #include "uffd/write_back.h"
+#include "uffd/write_back_timer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,9 @@ static int check_options(const struct lazymem_attach_options *options)
 	if ((unsigned)options->tracking_most > LAZYMEM_TRACKING_KERNEL)
 		return lm_error(-EINVAL, "tracking_most %d is no way to track",
 				(int)options->tracking_most);
+	if (options->write_back_interval > 0 && (options->flags & LAZYMEM_ATTACH_WRITE_BACK) == 0)
+		return lm_error(-EINVAL,
+				"write_back_interval is set, LAZYMEM_ATTACH_WRITE_BACK is not");
 	if ((options->flags & LAZYMEM_ATTACH_USERFAULTFD) == 0)
 		return 0;
 	if (options->present != NULL)
@@ -245,6 +249,8 @@ static int build(struct lazymem_attachment *attachment,
 		error = take_present(attachment, options->present);
 	if (error == 0)
 		error = register_regions(attachment);
+	if (error == 0 && options->write_back_interval > 0)
+		error = lm_write_back_timer_start(attachment, options->write_back_interval);
 	if (error == 0)
 		return 0;
 	if (own_descriptor)
@@ -317,6 +323,7 @@ int lazymem_handler_attach(struct lazymem_handler *handler, struct lazymem_memor
 
 void lm_attachment_free(struct lazymem_attachment *attachment)
 {
+	lm_write_back_timer_stop(attachment);
 	lm_moment_leave(attachment);
 	if (attachment->fd >= 0)
 		close(attachment->fd);

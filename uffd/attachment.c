@@ -34,3 +34,13 @@ size_t lm_attachment_pages(const struct lazymem_attachment *attachment)
 		pages += attachment->regions[i].map.count;
 	return pages;
 }
+
+bool lm_attachment_is_served(struct lazymem_attachment *attachment)
+{
+	bool serving;
+
+	pthread_rwlock_rdlock(&attachment->lock);
+	serving = attachment->serving;
+	pthread_rwlock_unlock(&attachment->lock);
+	return serving;
+}

@@ -41,8 +41,9 @@ struct lm_harvest {
 
 /* See write_back.c. */
 struct lm_write_back {
-	pthread_mutex_t busy;           /* held for a whole sync; taken before the harvest's */
-	struct lazymem_dirty *underway; /* NULL: nothing is written back */
+	pthread_mutex_t busy;              /* held for a whole sync; taken before the harvest's */
+	struct lazymem_dirty *underway;    /* NULL: nothing is written back */
+	struct lm_write_back_timer *timer; /* NULL: not by itself. See write_back_timer.c */
 };
 
 struct lazymem_attachment {
@@ -90,6 +91,9 @@ struct lm_lazy_region *lm_attachment_find(struct lazymem_attachment *attachment,
 
 /* Pages of all lazily filled regions. */
 size_t lm_attachment_pages(const struct lazymem_attachment *attachment);
+
+/* Does the worker serve it by now, and not yet let go? The lock is not held. */
+bool lm_attachment_is_served(struct lazymem_attachment *attachment);
 
 /* Mark `count` pages discarded; their states before go to ret_before unless it
  * is NULL. The exclusive lock is held. */

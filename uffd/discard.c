@@ -147,25 +147,13 @@ static int discard_lazy(struct lm_lazy_region *region, size_t page, size_t count
 	return error;
 }
 
-/* Is the worker serving the region by now, and not yet finished? */
-static bool is_served(struct lm_lazy_region *region)
-{
-	struct lazymem_attachment *attachment = region->attachment;
-	bool serving;
-
-	pthread_rwlock_rdlock(&attachment->lock);
-	serving = attachment->serving;
-	pthread_rwlock_unlock(&attachment->lock);
-	return serving;
-}
-
 static int discard(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
 	struct lm_lazy_region *region = state;
 
 	if (lm_slot_on_worker())
 		return lm_error(-EDEADLK, "a callback on a worker cannot discard");
-	if (!is_served(region))
+	if (!lm_attachment_is_served(region->attachment))
 		return lm_mapping_plain.discard(mapping, NULL, start, length);
 	return discard_lazy(region, start >> region->page_shift, length >> region->page_shift);
 }
@@ -177,7 +165,7 @@ static int prefetch(struct lazymem_mapping *mapping, void *state, size_t start, 
 	struct lazymem_prefetch options = {
 		.size = sizeof(options), .ranges = &range, .range_count = 1};
 
-	if (!is_served(region))
+	if (!lm_attachment_is_served(region->attachment))
 		return lm_mapping_plain.prefetch(mapping, NULL, start, length);
 	range.start.value = region->guest + start;
 	return lazymem_attachment_prefetch(region->attachment, &options);
@@ -191,7 +179,8 @@ static int sync(struct lazymem_mapping *mapping, void *state, size_t start, size
 	const size_t first = start >> region->page_shift;
 	const size_t end = (start + length + region->page_size - 1) >> region->page_shift;
 
-	if (!lm_write_back_is_on(region->attachment) || !is_served(region))
+	if (!lm_write_back_is_on(region->attachment) ||
+	    !lm_attachment_is_served(region->attachment))
 		return lm_mapping_plain.sync(mapping, NULL, start, length);
 	return lm_write_back_sync(region, first, end - first);
 }

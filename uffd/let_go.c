@@ -83,6 +83,9 @@ void lazymem_attachment_abort(struct lazymem_attachment *attachment)
 	struct lm_command settle = {.run = run_settle, .attachment = attachment};
 	struct lm_job *poison = attachment->poison_job;
 
+	/* As unmapping a shared file loses nothing. What fails is lost: nobody can be told. */
+	if (lm_write_back_is_on(attachment))
+		(void)lm_write_back_sync_all(attachment);
 	attachment->poison_job = NULL; /* the queue owns it from here on */
 	run_job(attachment, poison, run_abort);
 	lm_worker_call(attachment->worker, &settle);

@@ -50,6 +50,9 @@ void lm_statistics_read(const struct lm_statistics *statistics, struct lazymem_s
 	out->bytes_read = read_counter(statistics, LM_BYTES_READ);
 	out->retries = read_counter(statistics, LM_RETRIES);
 	out->blocks_collapsed = read_counter(statistics, LM_BLOCKS_COLLAPSED);
+	out->syncs = read_counter(statistics, LM_SYNCS);
+	out->failed_syncs = read_counter(statistics, LM_FAILED_SYNCS);
+	out->bytes_written = read_counter(statistics, LM_BYTES_WRITTEN);
 	for (size_t i = 0; i < LAZYMEM_HISTOGRAM_BUCKETS; i++)
 		out->latency[i] =
 			atomic_load_explicit(&statistics->latency[i], memory_order_relaxed);

@@ -2,7 +2,8 @@
  *
  * statistics.h - the counters of an attachment, read by any thread. There is
  * one writer at a time: the worker; LM_PAGES_DISCARDED under the attachment's
- * exclusive lock; the owner, once the worker has let go.
+ * exclusive lock; what counts syncs, whoever syncs; the owner, once the worker has
+ * let go.
  */
 #ifndef LM_STATISTICS_H
 #define LM_STATISTICS_H
@@ -25,6 +26,9 @@ enum lm_counter {
 	LM_BYTES_READ,
 	LM_RETRIES,
 	LM_BLOCKS_COLLAPSED,
+	LM_SYNCS,
+	LM_FAILED_SYNCS,
+	LM_BYTES_WRITTEN,
 	LM_COUNTERS,
 	LM_OUTCOMES = LM_FAILED + 1, /* how a fault can end: the counters before this */
 };

@@ -90,6 +90,7 @@ int lm_write_back_sync(struct lm_lazy_region *region, size_t page, size_t count)
 		error = write_and_flush(region);
 	if (error != 0)
 		lm_harvest_give_back(region->attachment, LM_ASKER_SYNC, back->underway);
+	lm_count(&region->attachment->statistics, error == 0 ? LM_SYNCS : LM_FAILED_SYNCS, 1);
 	pthread_mutex_unlock(&back->busy);
 	if (error != 0)
 		error = lm_error(error, "sync of [0x%" PRIx64 "+0x%zx]: %s",
@@ -102,8 +103,11 @@ int lm_write_back_sync_all(struct lazymem_attachment *attachment)
 {
 	int error = 0;
 
-	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
-		error = lm_write_back_sync(&attachment->regions[i], 0,
-					   attachment->regions[i].map.count);
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		const int failed = lm_write_back_sync(&attachment->regions[i], 0,
+						      attachment->regions[i].map.count);
+
+		error = failed != 0 ? failed : error;
+	}
 	return error;
 }

@@ -20,7 +20,7 @@ static inline bool lm_write_back_is_on(const struct lazymem_attachment *attachme
 /* Write what is dirty of these pages, and flush. What fails stays dirty. */
 int lm_write_back_sync(struct lm_lazy_region *region, size_t page, size_t count);
 
-/* All of every region. */
+/* All of every region, of the others too when one fails; then the last failure. */
 int lm_write_back_sync_all(struct lazymem_attachment *attachment);
 
 #endif

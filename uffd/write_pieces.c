@@ -21,6 +21,7 @@
 #include "backing/queue.h"
 #include "core/checked.h"
 #include "core/error.h"
+#include "uffd/attachment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -79,6 +80,10 @@ static struct piece *find_free(struct writing *writing)
 		if (atomic_load(&piece->in_flight))
 			continue;
 		note(writing, piece->write.offset, piece->error);
+		if (piece->error == 0)
+			lm_count(&writing->region->attachment->statistics, LM_BYTES_WRITTEN,
+				 piece->write.length);
+		piece->write.length = 0; /* counted */
 		piece->error = 0;
 		found = piece;
 	}

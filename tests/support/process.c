@@ -2,8 +2,11 @@
 #include "process.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static size_t entries(const char *path)
 {
@@ -113,4 +116,39 @@ size_t status_kib(const char *field)
 			sscanf(line + strlen(field) + 1, "%zu", &kib);
 	fclose(file);
 	return kib;
+}
+
+/* The union of the signals that threads other than the first leave open. */
+static uint64_t open_signals_of_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	uint64_t open_signals = 0;
+	struct dirent *entry;
+
+	assert_non_null(tasks);
+	while ((entry = readdir(tasks)) != NULL) {
+		char path[300], line[256];
+		unsigned long long blocked;
+
+		if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+		FILE *file = fopen(path, "re");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "SigBlk: %llx", &blocked) == 1)
+				open_signals |= ~blocked;
+		if (file)
+			fclose(file);
+	}
+	closedir(tasks);
+	return open_signals;
+}
+
+void assert_other_threads_take_no_signals(void)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGALRM, SIGUSR1, SIGCHLD, SIGHUP};
+	const uint64_t open_signals = open_signals_of_threads();
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		assert_int_equal(open_signals >> (signals[i] - 1) & 1, 0);
 }

@@ -26,6 +26,9 @@ size_t smaps_kib(const void *start, size_t length, const char *field);
 /* Is any of the range registered with a userfaultfd? */
 bool is_registered(const void *start, size_t length);
 
+/* Each thread but the first blocks the signals that a process may be sent. */
+void assert_other_threads_take_no_signals(void);
+
 /* A field of /proc/self/status ("VmSize"), KiB. */
 size_t status_kib(const char *field);
 

@@ -210,6 +210,9 @@ static void each_counter_has_its_field(void **state)
 	assert_int_equal(out.bytes_read, 100 + LM_BYTES_READ);
 	assert_int_equal(out.retries, 100 + LM_RETRIES);
 	assert_int_equal(out.blocks_collapsed, 100 + LM_BLOCKS_COLLAPSED);
+	assert_int_equal(out.syncs, 100 + LM_SYNCS);
+	assert_int_equal(out.failed_syncs, 100 + LM_FAILED_SYNCS);
+	assert_int_equal(out.bytes_written, 100 + LM_BYTES_WRITTEN);
 }
 
 static void counts_add_up(void **state)

@@ -139,6 +139,11 @@ struct lazymem_attach_options {
 	 * read, and count as written. Nothing else may be there. A set for `memory`; not kept.
 	 * NULL: none, nothing was touched yet. Not with LAZYMEM_ATTACH_USERFAULTFD. */
 	const struct lazymem_dirty *present;
+
+	uint64_t write_back_interval; /* nanoseconds; with LAZYMEM_ATTACH_WRITE_BACK: sync
+				       * everything by itself, so long after the sync before
+				       * has ended. What fails is counted, and tried again.
+				       * 0: never */
 };
 
 /* Serve the faults of `memory` (a reference is taken) until finish or abort.
@@ -198,7 +203,9 @@ LAZYMEM_PUBLIC int lazymem_attachment_finish(struct lazymem_attachment *attachme
 
 /* Let go without populating: every page that is not there and is not zero by
  * content is poisoned first (an access raises SIGBUS), so that none reads as a
- * false zero. Frees the attachment. Waits for reads in flight. The owner. Since 0.1. */
+ * false zero. Memory that is written back is synced first, as far as that can be
+ * done: sync before to learn of errors. Frees the attachment. Waits for reads and
+ * writes in flight. The owner. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_attachment_abort(struct lazymem_attachment *attachment);
 
 /* The trace recorded so far: pages in the order of their first fault, bound to
@@ -305,6 +312,9 @@ struct lazymem_statistics {
 	uint64_t retries;          /* reads and populates tried again */
 	uint64_t blocks_collapsed; /* 2 MiB blocks made huge pages */
 	uint64_t latency[LAZYMEM_HISTOGRAM_BUCKETS]; /* faults by latency */
+	uint64_t syncs;         /* of one region, or a part of it, that ended well */
+	uint64_t failed_syncs;  /* and that failed, by whomever */
+	uint64_t bytes_written; /* to the backing objects, by syncs */
 };
 
 /* A snapshot of the counters; ret_statistics->size is the caller's. -EINVAL
