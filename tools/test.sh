@@ -21,9 +21,9 @@ could not be run is named with its reason; with CI=true it counts as failed.
 END
 }
 
-packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev
+packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev libnbd-dev
 	libjansson-dev libcmocka-dev mandoc clang-format shellcheck gnuplot-nox jq strace
-	qemu-system-x86 busybox-static cpio)
+	qemu-system-x86 busybox-static cpio nbdkit gnutls-bin)
 build_dir=$root_dir/build
 compiler=cc
 sanitize=

@@ -56,6 +56,7 @@ door zstd.h backing/codec_zstd.c
 door zstd_errors.h backing/codec_zstd.c
 door lz4.h backing/codec_lz4.c
 door lz4hc.h backing/codec_lz4.c
+door libnbd.h backing/nbd_connection.c
 door linux/userfaultfd.h uffd/uapi.h
 door uffd/uapi.h uffd/userfaultfd.c
 
