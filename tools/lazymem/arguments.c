@@ -10,9 +10,9 @@
 static void print_help_and_exit(const struct command *command)
 {
 	command_print_usage(command, "usage: ");
-	printf("\n%s\nExit status: %s. See lazymem(1).\n", command->help,
-	       command->exit != NULL ? command->exit
-				     : "0 success, 1 failure, 2 wrong command line");
+	printf("\n%s\nExit status: %s. See %s(1).\n", command->help,
+	       command->exit != NULL ? command->exit : "0 success, 1 failure, 2 wrong command line",
+	       program_invocation_short_name);
 	if (fflush(stdout) == 0)
 		exit(EXIT_SUCCESS);
 	complain("standard output: %m");
@@ -24,20 +24,23 @@ static void print_help_and_exit(const struct command *command)
 static _Noreturn void refuse_option(const struct command *command, const char *argument)
 {
 	if (optopt == 0)
-		REFUSE("unknown option %s; see lazymem %s --help", argument, command->name);
+		REFUSE("unknown option %s; see %s %s --help", argument,
+		       program_invocation_short_name, command->name);
 	if (optopt <= UCHAR_MAX)
-		REFUSE("unknown option -%c; see lazymem %s --help", optopt, command->name);
+		REFUSE("unknown option -%c; see %s %s --help", optopt,
+		       program_invocation_short_name, command->name);
 	REFUSE("option %.*s takes no value", (int)strcspn(argument, "="), argument);
 }
 
 static void check_count(const struct command *command, int count, int least, int most)
 {
 	if (count < least)
-		REFUSE("%s needs %d file name%s, not %d; see lazymem %s --help", command->name,
-		       least, least == 1 ? "" : "s", count, command->name);
+		REFUSE("%s needs %d file name%s, not %d; see %s %s --help", command->name, least,
+		       least == 1 ? "" : "s", count, program_invocation_short_name, command->name);
 	if (count > most)
-		REFUSE("%s takes at most %d file name%s, not %d; see lazymem %s --help",
-		       command->name, most, most == 1 ? "" : "s", count, command->name);
+		REFUSE("%s takes at most %d file name%s, not %d; see %s %s --help", command->name,
+		       most, most == 1 ? "" : "s", count, program_invocation_short_name,
+		       command->name);
 }
 
 /* Reads the options, as getopt_long() does with these short ones; the index of
@@ -82,7 +85,8 @@ int arguments_parse_program(const struct command *command, int argc, char **argv
 	const int operand = parse_options(command, argc, argv, "+:", options, take, context);
 
 	if (operand == argc)
-		REFUSE("%s needs a program; see lazymem %s --help", command->name, command->name);
+		REFUSE("%s needs a program; see %s %s --help", command->name,
+		       program_invocation_short_name, command->name);
 	if (argv[operand][0] == '\0')
 		REFUSE("%s: the name of the program is empty", command->name);
 	return operand;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 void command_print_usage(const struct command *command, const char *head)
 {
-	const int indent = (int)(strlen("usage: lazymem  ") + strlen(command->name));
+	const char *program = program_invocation_short_name;
+	const int indent = (int)(strlen("usage:   ") + strlen(program) + strlen(command->name));
 
-	printf("%slazymem %s ", head, command->name);
+	printf("%s%s %s ", head, program, command->name);
 	for (const char *c = command->usage; *c != '\0'; c++) {
 		putchar(*c);
 		if (*c == '\n')

@@ -28,7 +28,7 @@ struct control_answer {
 /* Each verb is a file of its own, verb_NAME.c. Words are separated by spaces; words[0] is its name. */
 struct control_verb {
 	const char *name;
-	const char *usage; /* what follows the name */
+	const char *usage;  /* what follows the name */
 	size_t words_least; /* with its name */
 	size_t words_most;
 	void (*run)(struct monitor *monitor, char *const *words, size_t count,

@@ -10,6 +10,7 @@
 #define LAZYVM_GUEST_MEMORY_H
 
 #include <lazymem/handler.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,7 +59,7 @@ struct guest_memory {
 	struct lazymem_memory *memory;
 	struct lazymem_handler *handler;
 	struct lazymem_attachment *attachment; /* NULL: not attached yet */
-	struct guest_memory_failure *failure;  /* the first page that was poisoned */
+	char *_Atomic failure;                 /* about the first page that was poisoned */
 };
 
 /* The regions of `length` bytes: one half, but no more than fits below the hole,
@@ -72,8 +73,7 @@ int guest_memory_check_shape(const struct guest_memory_shape *shape);
 uint64_t guest_memory_length(const struct guest_memory_shape *shape);
 
 /* Make mappings, regions and the handler. Nothing is there yet, and nothing is
- * lazy yet: a destination of a migration may write pages of its own now.
- */
+ * lazy yet: a destination of a migration may write pages of its own now. */
 int guest_memory_create(const struct guest_memory_shape *shape,
 			const struct guest_memory_options *options,
 			struct guest_memory **ret_memory);
@@ -81,13 +81,18 @@ int guest_memory_create(const struct guest_memory_shape *shape,
 /* From now on, missing pages are filled. Before the first vCPU runs. */
 int guest_memory_attach(struct guest_memory *memory);
 
-/* Give pages back. An address of a guest: trusted in nothing. 0, or a negative errno value. */
+/* Give pages back: they read as zeros. The range comes from a guest, and is trusted in nothing. Any
+ * thread. */
 int guest_memory_discard(struct guest_memory *memory, uint64_t start, uint64_t length);
 
 /* The sentence on the first page that could not be read and was poisoned; NULL: none. Any thread. */
 const char *guest_memory_failure(struct guest_memory *memory);
 
-/* Let go without populating; then free. NULL is allowed. No vCPU may run. */
+/* Let go without populating: whoever waits for a page gets an error. Tolerates memory that is not
+ * attached. */
+void guest_memory_let_go(struct guest_memory *memory);
+
+/* Let go, and free. NULL is allowed. Nobody may use the memory any more. */
 void guest_memory_destroy(struct guest_memory *memory);
 
 #endif

@@ -52,9 +52,11 @@ const struct machine_shape *machine_shape(const struct machine *machine);
 
 /* What a payload is told, in memory (boot.h). */
 struct machine_payload {
-	const char *path;                 /* of the ELF file */
-	const uint64_t *arguments;        /* words that it is handed */
-	size_t argument_count;            /* at most BOOT_ARGUMENTS_MAX */
+	const char *name; /* for messages */
+	const void *elf;  /* the bytes of the ELF file */
+	size_t elf_length;
+	const uint64_t *arguments;         /* words that it is handed */
+	size_t argument_count;             /* at most BOOT_ARGUMENTS_MAX */
 	const struct lazymem_trace *trace; /* pages to touch; NULL: none */
 };
 
@@ -90,8 +92,8 @@ enum machine_end {
 
 /* End it: the first one counts. Never waits for vCPUs. status: the exit status of the
  * process. Any thread, vCPUs' too. */
-void machine_end(struct machine *machine, enum machine_end end, int status, const char *format,
-		 ...) __attribute__((format(printf, 4, 5)));
+void machine_end(struct machine *machine, enum machine_end end, int status, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* How it ended; ret_status and ret_reason (copied, for the caller to free) may be NULL. Any thread. */
 enum machine_end machine_get_end(struct machine *machine, int *ret_status, char **ret_reason);
@@ -104,5 +106,8 @@ uint64_t machine_first_run(const struct machine *machine);
 
 /* Exits to user space of all vCPUs together. Any thread. */
 uint64_t machine_exits(const struct machine *machine);
+
+/* Bytes that the guest has given back through its balloon. Any thread. */
+uint64_t machine_discarded(const struct machine *machine);
 
 #endif

@@ -23,10 +23,11 @@
 
 #define MACHINE_STATE_BLOB "lazyvm"
 #define MACHINE_STATE_VERSION 1
-#define MACHINE_STATE_MOST ((size_t)16 << 20) /* bytes */
+#define MACHINE_STATE_MOST ((size_t)16 << 20) /* bytes; for who receives one */
 
 enum machine_record {
 	RECORD_SHAPE = 1, /* struct machine_shape, see machine_saving.c */
+	RECORD_DEVICES,   /* see devices.c */
 	RECORD_CLOCK,
 	RECORD_IRQCHIP, /* index: which of the three */
 	RECORD_PIT,
@@ -63,10 +64,9 @@ int machine_state_check(const struct machine_state *state, const char *name);
 const void *machine_state_find(const struct machine_state *state, enum machine_record type,
 			       uint32_t index, size_t *ret_length);
 
-/* From the blob of a snapshot, or from a file; checked. */
+/* From the blob of a snapshot; checked. */
 int machine_state_from_snapshot(struct machine_state *state,
 				const struct lazymem_snapshot *snapshot);
-int machine_state_from_file(struct machine_state *state, const char *path);
 
 /* Tolerates one of all zeros, and leaves one. */
 void machine_state_free(struct machine_state *state);

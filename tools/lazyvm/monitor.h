@@ -19,21 +19,24 @@ struct monitor {
 	pthread_mutex_t job;    /* held by whoever snapshots or migrates: one at a time */
 	pthread_mutex_t paused; /* of the next */
 	bool is_paused;         /* by the command `pause` */
-	bool stays;             /* after the end too, until `quit` */
 	int quit_fd;            /* eventfd: somebody said `quit` */
 };
 
+/* As the command `quit`. Any thread. */
+void monitor_quit(struct monitor *monitor);
+
 struct monitor_options {
-	const char *control;    /* path of the socket; NULL: none */
-	bool begins_paused;     /* until `resume` */
-	bool prints_first_run;  /* say on stderr how long it took to the first instruction */
-	uint64_t began;         /* CLOCK_MONOTONIC, ns */
-	const char *parent;     /* the snapshot that the guest came from; NULL: none */
+	const char *control;   /* path of the socket; NULL: none */
+	bool begins_paused;    /* until `resume` */
+	bool prints_first_run; /* say on stderr how long it took to the first instruction */
+	uint64_t began;        /* CLOCK_MONOTONIC, ns */
+	const char *parent;    /* the snapshot that the guest came from; NULL: none */
 };
 
 /* Resume the machine and serve the control socket until the machine has ended
- * (and `quit` was said, where it ended badly and there is a control socket).
- * Returns the exit status of the process. The machine stays the caller's. */
+ * (and `quit` was said, where it failed and there is a control socket). The machine
+ * is the caller's, paused once, and its memory attached. Returns the exit status of the
+ * process. */
 int monitor_run(struct machine *machine, const struct monitor_options *options);
 
 #endif

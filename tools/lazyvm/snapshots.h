@@ -19,6 +19,10 @@ struct snapshot_result {
 	uint64_t bytes;        /* of pages in the snapshot that the guest has written */
 };
 
+/* The snapshot that the guest was restored from: the next one is a layer over it. 0, or -1 and a
+ * sentence in fault_message(). */
+int snapshots_set_parent(struct snapshots *snapshots, const char *path);
+
 /* Write a snapshot of the machine, which goes on meanwhile but for a short
  * pause. 0, or -1 and a sentence in fault_message(). */
 int snapshots_write(struct snapshots *snapshots, struct machine *machine, const char *path,

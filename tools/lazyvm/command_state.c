@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "commands.h"
+#include "fault.h"
+#include "machine_state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct option long_options[] = {OPTION_TABLE_END};
+
+static void take(void *context, int option, const char *value)
+{
+	(void)context;
+	(void)option;
+	(void)value;
+}
+
+static int write_file(const char *path, const struct machine_state *state)
+{
+	FILE *file = fopen(path, "we");
+	size_t written;
+
+	if (file == NULL)
+		return fault("%s: %s", path, strerror(errno));
+	written = fwrite(state->bytes, 1, state->length, file);
+	if (fclose(file) != 0 || written != state->length)
+		return fault("%s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	const int operand = arguments_parse(command, argc, argv, long_options, take, NULL, 2, 2);
+	struct lazymem_snapshot *snapshot;
+	struct machine_state state = {0};
+	int result;
+
+	if (lazymem_snapshot_open(argv[operand], NULL, &snapshot) != 0) {
+		complain("%s", lazymem_error_message());
+		return EXIT_RUN_FAILED;
+	}
+	result = machine_state_from_snapshot(&state, snapshot);
+	if (result == 0)
+		result = write_file(argv[operand + 1], &state);
+	if (result != 0)
+		complain("%s", fault_message());
+	machine_state_free(&state);
+	lazymem_snapshot_unref(snapshot);
+	return result == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED;
+}
+
+const struct command command_state = {
+	.name = "state",
+	.usage = "SNAPSHOT FILE",
+	.help = "Write the state of the machine in SNAPSHOT to FILE, for a restore from a raw "
+		"image,\n"
+		"which `lazymem export` makes of the memory.\n"
+		"\n"
+		"  --help\n",
+	.run = run,
+};

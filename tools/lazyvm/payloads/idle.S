@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * idle.S - say that it is there, and halt.
+ */
+#include "payload.h"
+
+BEGIN
+	SAY "idles"
+1:	hlt
+	jmp	1b
+
+	.section .rodata
+	.globl	payload_name
+payload_name:
+	.asciz	"idle"

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * verb_pause.c - `pause` and `resume`: one pause of the machine's count is theirs,
+ * however often each is said.
+ */
+#include "control_verbs.h"
+#include "monitor.h"
+
+static void run_pause(struct monitor *monitor, char *const *words, size_t count,
+		      struct control_answer *answer)
+{
+	(void)words;
+	(void)count;
+	pthread_mutex_lock(&monitor->paused);
+	if (monitor->is_paused)
+		control_ok(answer, "was paused already");
+	else
+		machine_pause(monitor->machine);
+	monitor->is_paused = true;
+	pthread_mutex_unlock(&monitor->paused);
+}
+
+static void run_resume(struct monitor *monitor, char *const *words, size_t count,
+		       struct control_answer *answer)
+{
+	(void)words;
+	(void)count;
+	pthread_mutex_lock(&monitor->paused);
+	if (monitor->is_paused)
+		machine_resume(monitor->machine);
+	else
+		control_ok(answer, "was running already");
+	monitor->is_paused = false;
+	pthread_mutex_unlock(&monitor->paused);
+}
+
+const struct control_verb verb_pause = {
+	.name = "pause",
+	.usage = "",
+	.words_least = 1,
+	.words_most = 1,
+	.run = run_pause,
+};
+
+const struct control_verb verb_resume = {
+	.name = "resume",
+	.usage = "",
+	.words_least = 1,
+	.words_most = 1,
+	.run = run_resume,
+};
