@@ -7,12 +7,13 @@
  *   anonymous   nothing   MADV_DONTNEED   MADV_WILLNEED   mincore
  *   memfd       nothing   punch a hole    MADV_WILLNEED   mincore
  *   hugetlb     nothing   punch a hole    nothing         mincore
- *   file, sh.   msync     refused         MADV_WILLNEED   mincore
+ *   file, sh.   msync     punch a hole    MADV_WILLNEED   mincore
  *   file, pr.   nothing   MADV_DONTNEED   MADV_WILLNEED   mincore
  *
  * Shared memory needs the hole: MADV_DONTNEED drops the page tables alone, and
- * the data would be back at the next access. A shared file refuses, because a
- * balloon has no business in making holes in somebody's file.
+ * the data would be back at the next access. In a shared file it is what the
+ * guest means as well: its memory is the file, and it reads as zeros from now on,
+ * durably after a sync, as lazily filled memory does that is written back.
  */
 #include "core/checked.h"
 #include "core/error.h"
@@ -37,15 +38,10 @@ static int failed(const struct lazymem_mapping *mapping, const char *call, size_
 			      length);
 }
 
-static bool is_shared_file(const struct lazymem_mapping *mapping)
-{
-	return lm_mapping_is_file(mapping) && lm_mapping_is_shared(mapping);
-}
-
 static int plain_sync(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
 	(void)state;
-	if (!is_shared_file(mapping))
+	if (!lm_mapping_is_file(mapping) || !lm_mapping_is_shared(mapping))
 		return 0;
 	if (msync(mapping->host + start, length, MS_SYNC) != 0)
 		return failed(mapping, "msync", start, length);
@@ -59,6 +55,11 @@ static int punch_hole(struct lazymem_mapping *mapping, size_t start, size_t leng
 
 	while (fallocate(mapping->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
 			 (off_t)length) != 0) {
+		if (errno == EBADF)
+			return lm_error(-EACCES,
+					"mapping %s: a discard would change its file, which is "
+					"open for reading only",
+					mapping->name);
 		if (errno != EINTR)
 			return failed(mapping, "punching a hole", start, length);
 	}
@@ -80,10 +81,6 @@ static int drop_private(struct lazymem_mapping *mapping, size_t start, size_t le
 static int plain_discard(struct lazymem_mapping *mapping, void *state, size_t start, size_t length)
 {
 	(void)state;
-	if (is_shared_file(mapping))
-		return lm_error(-EOPNOTSUPP,
-				"mapping %s: a discard would make a hole in a shared file",
-				mapping->name);
 	if (lm_mapping_is_shared(mapping))
 		return punch_hole(mapping, start, length);
 	return drop_private(mapping, start, length);

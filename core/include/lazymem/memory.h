@@ -136,10 +136,12 @@ LAZYMEM_PUBLIC int lazymem_mapping_sync(struct lazymem_mapping *mapping, size_t 
 					size_t length);
 
 /* Give the range back: afterwards it reads as zeros (a private file mapping:
- * as the file again) and takes no memory. A lazily filled page that was not yet there reads as
+ * as the file again) and takes no memory. Of a shared file mapping it becomes a hole of
+ * the file, durable after a sync, or is refused: -EACCES when that is open for
+ * reading only, -EOPNOTSUPP when its file system has no holes. A lazily filled page that was not yet there reads as
  * zeros too, never as its backing object. (madvise(MADV_DONTNEED) on a lazily
  * filled memfd counts as a discard of what was not there.) start and length are multiples of
- * the page size. -EOPNOTSUPP for a shared file mapping. Any thread. Since 0.1. */
+ * the page size. Any thread that serves no faults. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_mapping_discard(struct lazymem_mapping *mapping, size_t start,
 					   size_t length);
 

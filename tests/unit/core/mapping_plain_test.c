@@ -157,14 +157,44 @@ static void discarded_private_file_memory_reads_as_the_file(void **state)
 	lazymem_mapping_unref(mapping);
 }
 
-static void discard_of_a_shared_file_is_refused_and_does_nothing(void **state)
+static void discard_of_a_shared_file_makes_a_hole_in_it(void **state)
 {
-	struct lazymem_mapping *mapping = make_file_mapping(PAGE, true);
+	struct lazymem_mapping *mapping = make_file_mapping(3 * PAGE, true);
+	uint64_t offset = 0;
+	int fd = -1;
 
 	(void)state;
-	assert_int_equal(lazymem_mapping_discard(mapping, 0, PAGE), -EOPNOTSUPP);
+	assert_int_equal(lazymem_mapping_discard(mapping, PAGE, PAGE), 0);
+	assert_int_equal(host_of(mapping)[PAGE - 1], 'f');
+	assert_int_equal(host_of(mapping)[PAGE], 0);
+	assert_int_equal(host_of(mapping)[2 * PAGE], 'f');
+	assert_int_equal(lazymem_mapping_fd(mapping, &fd, &offset), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_HOLE), PAGE);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 3 * PAGE);
+	lazymem_mapping_unref(mapping);
+}
+
+static void discard_of_a_file_that_is_read_only_is_refused(void **state)
+{
+	const struct lazymem_mapping_options options = {.size = sizeof(options),
+							.protection = PROT_READ};
+	const int fd = make_file(PAGE, 'f');
+	struct lazymem_mapping *mapping = NULL;
+	char path[64];
+	int read_only;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	read_only = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(read_only >= 0);
+	assert_int_equal(lazymem_mapping_create_file(read_only, 0, PAGE, true, &options, &mapping),
+			 0);
+	assert_int_equal(lazymem_mapping_discard(mapping, 0, PAGE), -EACCES);
+	assert_says("open for reading only");
 	assert_int_equal(host_of(mapping)[0], 'f');
 	lazymem_mapping_unref(mapping);
+	close(read_only);
+	close(fd);
 }
 
 static void failed_discard_is_reported(void **state)
@@ -272,7 +302,8 @@ int main(void)
 		wrapped(failed_sync_is_reported),
 		wrapped(discarded_memory_reads_as_zeros_and_takes_none),
 		wrapped(discarded_private_file_memory_reads_as_the_file),
-		wrapped(discard_of_a_shared_file_is_refused_and_does_nothing),
+		wrapped(discard_of_a_shared_file_makes_a_hole_in_it),
+		wrapped(discard_of_a_file_that_is_read_only_is_refused),
 		wrapped(failed_discard_is_reported),
 		wrapped(interrupted_discard_goes_on),
 		wrapped(prefetch_succeeds_for_every_kind),
