@@ -35,7 +35,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 /* ---- making one */
@@ -196,6 +195,17 @@ static enum meaning meaning_of(const struct lm_lazy_region *region, size_t page)
 	return AS_BEFORE;
 }
 
+/* The guest may be writing what is copied. Then it is copied again; until then each word is
+ * the old one or the new one. */
+static void copy_running(char *to, const char *from, size_t length)
+{
+	const uint64_t *source = (const uint64_t *)(const void *)from;
+	uint64_t *target = (uint64_t *)(void *)to;
+
+	for (size_t i = 0; i < length / sizeof(*target); i++)
+		target[i] = __atomic_load_n(&source[i], __ATOMIC_RELAXED);
+}
+
 /* Pages of one meaning. Returns how many bytes were copied; the range was told, so the
  * sets have it, and changing them cannot fail. */
 static size_t take_run(struct lazymem_moment *moment, const struct lm_moment_part *part,
@@ -213,8 +223,8 @@ static size_t take_run(struct lazymem_moment *moment, const struct lm_moment_par
 		return 0;
 	}
 	(void)lazymem_dirty_remove(moment->zeros, range);
-	memcpy(part->shadow + (page << region->page_shift), lm_lazy_region_host(region, page),
-	       length);
+	copy_running(part->shadow + (page << region->page_shift), lm_lazy_region_host(region, page),
+		     length);
 	return length;
 }
 

@@ -517,7 +517,9 @@ static void *write_numbers(void *argument)
 	for (uint64_t number = 1; !atomic_load(writer->ends); number++)
 		for (size_t i = 0; i < writer->count; i++) {
 			pthread_rwlock_rdlock(writer->running);
-			memcpy(page_at(writer->f, writer->first + i), &number, sizeof(number));
+			atomic_store(
+				(_Atomic uint64_t *)(void *)page_at(writer->f, writer->first + i),
+				number);
 			pthread_rwlock_unlock(writer->running);
 		}
 	return NULL;
