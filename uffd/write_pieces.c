@@ -175,7 +175,9 @@ static void discard_run(struct writing *writing, size_t page, size_t count)
 		note(writing, offset, error);
 }
 
-/* What becomes of a dirty page. Poison was written by nobody, and cannot be read. */
+/* What becomes of a dirty page. What was written had been published before it was
+ * taken; the rest was written by nobody, and cannot always be read: poison, also while
+ * a prefetch has it claimed to heal it. */
 enum fate { WRITTEN, MADE_A_HOLE, PASSED_OVER };
 
 static enum fate fate_of(const struct lm_page_map *map, size_t page)
@@ -183,14 +185,14 @@ static enum fate fate_of(const struct lm_page_map *map, size_t page)
 	switch (lm_page_map_get(map, page)) {
 	case LM_PAGE_DISCARDED:
 		return MADE_A_HOLE;
-	case LM_PAGE_POISONED:
-		return PASSED_OVER;
+	case LM_PAGE_PRESENT:
+		return WRITTEN;
 	case LM_PAGE_MISSING:
 	case LM_PAGE_CLAIMED:
-	case LM_PAGE_PRESENT:
+	case LM_PAGE_POISONED:
 		break;
 	}
-	return WRITTEN;
+	return PASSED_OVER;
 }
 
 /* A run of dirty pages, cut where their fates part. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lazymem/file.h>
+#include <lazymem/inject.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -241,6 +242,64 @@ static void test_a_poisoned_page_holds_up_no_sync(void **state)
 		assert_ok(sync_all(&f));
 		assert_true(is_durable(&f, 1) && is_durable(&f, 3));
 		assert_memory_equal(f.disk.durable + 2 * page, f.image.bytes + 2 * page, page);
+		end(&f);
+	}
+}
+
+static uint64_t reads_of(struct lazymem_attachment *attachment)
+{
+	struct lazymem_statistics s = {.size = sizeof(s)};
+
+	assert_ok(lazymem_attachment_statistics(attachment, &s));
+	return s.reads;
+}
+
+struct healing {
+	struct lazymem_attachment *attachment;
+	uint64_t reads_before;
+};
+
+static bool has_begun(void *argument)
+{
+	const struct healing *healing = argument;
+
+	return reads_of(healing->attachment) > healing->reads_before;
+}
+
+/* It is claimed then, and poison still. */
+static void test_a_poisoned_page_that_is_being_healed_holds_up_no_sync(void **state)
+{
+	struct lazymem_attach_options options = {
+		.size = sizeof(options),
+		.flags = LAZYMEM_ATTACH_WRITE_BACK,
+		.on_failure = poison,
+	};
+	const size_t page = page_size_of(kind_of(state));
+	const struct lazymem_inject_range second = {.start = page, .length = page};
+	const struct lazymem_guest_range range = {guest_address(page), page};
+	const struct lazymem_prefetch heal = {
+		.size = sizeof(heal), .ranges = &range, .range_count = 1};
+	struct lazymem_backing *slow = NULL;
+	struct healing healing;
+	struct fixture f;
+
+	for (unsigned i = 0; i < 3; i++) {
+		options.tracking_most = (enum lazymem_tracking)(1 + i);
+		image_create(&f.image, 4 * page, "d", 91);
+		disk_create(&f.disk, &f.image, true);
+		f.disk.fails_reads = true;
+		assert_ok(lazymem_inject_delay(f.disk.backing, second, MILLISECONDS(100), &slow));
+		guest_map(&f.guest, kind_of(state), 4 * page, 0, slow);
+		guest_attach(&f.guest, NULL, &options);
+		assert_int_equal(touch(page_at(&f, 1)), SIGNALLED + SIGBUS);
+		f.disk.fails_reads = false;
+		stamp(page_at(&f, 3));
+		healing = (struct healing){f.guest.attachment, reads_of(f.guest.attachment)};
+		assert_ok(lazymem_attachment_prefetch(f.guest.attachment, &heal));
+		assert_true(await(has_begun, &healing));
+		assert_ok(sync_all(&f));
+		assert_true(is_durable(&f, 3));
+		lazymem_backing_unref(slow);
 		end(&f);
 	}
 }
@@ -507,6 +566,7 @@ int main(void)
 		TEST_EACH_KIND(test_a_write_that_fails_is_tried_by_the_next_sync),
 		TEST_EACH_KIND(test_what_a_failed_flush_may_have_dropped_is_written_again),
 		TEST_EACH_KIND(test_a_poisoned_page_holds_up_no_sync),
+		TEST_EACH_KIND(test_a_poisoned_page_that_is_being_healed_holds_up_no_sync),
 		TEST_EACH_KIND(test_a_read_only_object_is_refused_at_attach),
 		TEST_EACH_KIND(test_sync_and_collect_do_not_rob_each_other),
 		TEST_EACH_KIND(test_finish_syncs),
