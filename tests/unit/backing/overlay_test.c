@@ -229,7 +229,7 @@ static void another_base_is_refused_by_name(void **state)
 	(void)state;
 	open_overlay();
 	close_overlay();
-	sample_write(other_path, 0, LENGTH);
+	sample_write(other_path, 0, LENGTH + 1);
 	assert_int_equal(lazymem_file_open(other_path, NULL, &other), 0);
 	assert_refused(open_over(other, 0), -ESTALE, "other");
 	assert_says("/overlay: ");

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * overlay_threads_test.c - threads that write and discard bytes of their own beside
+ * each other, in blocks that they share, while others read and flush: no byte of
+ * anybody is lost, neither at the end nor in what is left after a kill.
+ */
+#include "backing/queue.h"
+
+#include "overlay_fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS 60
+#else
+#define ROUNDS 300
+#endif
+
+#define WRITERS 4
+#define STRIPE 700 /* bytes of one, then those of the next: blocks are shared */
+
+static atomic_bool over;
+
+static uint64_t below(uint64_t *seed, uint64_t limit)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return (*seed * UINT64_C(0x2545f4914f6cdd1d) >> 32) % limit;
+}
+
+static void completed(struct lazymem_write *write, int error)
+{
+	*(int *)write->context = error;
+}
+
+static void write_stripe(struct lm_queue *queue, uint64_t offset, size_t length)
+{
+	int error = 1;
+	struct lazymem_write write = {.offset = offset,
+				      .length = length,
+				      .buffer = expected + offset,
+				      .complete = completed,
+				      .context = &error,
+				      .queue = queue};
+
+	if (queue == NULL) {
+		assert_int_equal(lazymem_backing_write(overlay, offset, expected + offset, length),
+				 0);
+		return;
+	}
+	lazymem_backing_submit_write(overlay, &write);
+	while (__atomic_load_n(&error, __ATOMIC_ACQUIRE) == 1)
+		assert_true(lm_queue_run(queue, 1000000) >= 0);
+	assert_int_equal(error, 0);
+}
+
+static void *change(void *argument)
+{
+	const size_t number = (size_t)argument;
+	const size_t stripes = LENGTH / STRIPE / WRITERS;
+	uint64_t seed = number + 77;
+	struct lm_queue *queue = NULL;
+
+	if (number % 2 == 0 && lm_queue_create(4, &queue) != 0)
+		queue = NULL;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		const uint64_t stripe = below(&seed, stripes) * WRITERS + number;
+		const uint64_t offset = stripe * STRIPE;
+
+		if (below(&seed, 4) == 0) {
+			const int error = lazymem_backing_discard(overlay, offset, STRIPE);
+
+			if (error == 0)
+				memset(expected + offset, 0, STRIPE);
+			else
+				assert_int_equal(error, -EBUSY);
+		} else {
+			memset(expected + offset, (int)below(&seed, 256), STRIPE);
+			write_stripe(queue, offset, STRIPE);
+		}
+	}
+	lm_queue_destroy(queue);
+	return NULL;
+}
+
+static void *flush_on_and_on(void *argument)
+{
+	(void)argument;
+	while (!atomic_load(&over))
+		assert_int_equal(lazymem_backing_flush(overlay), 0);
+	return NULL;
+}
+
+static void *read_on_and_on(void *argument)
+{
+	unsigned char *bytes = malloc(LENGTH);
+
+	(void)argument;
+	while (!atomic_load(&over))
+		assert_int_equal(lazymem_backing_read(overlay, 0, bytes, LENGTH), 0);
+	free(bytes);
+	return NULL;
+}
+
+static void nobody_loses_a_byte(void **state)
+{
+	pthread_t writers[WRITERS], others[3];
+
+	(void)state;
+	open_overlay();
+	atomic_store(&over, false);
+	for (size_t i = 0; i < WRITERS; i++)
+		assert_int_equal(pthread_create(&writers[i], NULL, change, (void *)i), 0);
+	assert_int_equal(pthread_create(&others[0], NULL, flush_on_and_on, NULL), 0);
+	assert_int_equal(pthread_create(&others[1], NULL, flush_on_and_on, NULL), 0);
+	assert_int_equal(pthread_create(&others[2], NULL, read_on_and_on, NULL), 0);
+	for (size_t i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	atomic_store(&over, true);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(others[i], NULL);
+	assert_holds();
+	flush();
+	crash();
+	assert_holds();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nobody_loses_a_byte, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
