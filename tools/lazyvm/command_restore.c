@@ -72,7 +72,8 @@ static int restore_into(struct machine *machine, const struct restore_request *r
 {
 	struct guest_memory *memory = machine_memory(machine);
 
-	if (guest_memory_attach(memory) != 0 || fill(request, source, memory->attachment) != 0)
+	if (guest_memory_attach(memory, NULL) != 0 ||
+	    fill(request, source, memory->attachment) != 0)
 		return -1;
 	return machine_restore(machine, &source->state);
 }

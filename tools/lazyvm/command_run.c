@@ -62,7 +62,7 @@ static int boot(struct machine *machine, const struct run_request *request, cons
 	void *bytes;
 	int result;
 
-	if (guest_memory_attach(machine_memory(machine)) != 0) {
+	if (guest_memory_attach(machine_memory(machine), NULL) != 0) {
 		complain("%s", fault_message());
 		return -1;
 	}

@@ -118,16 +118,20 @@ static int create_mapping(const struct guest_memory_options *options, size_t len
 	}
 }
 
-static int create_region(const struct guest_memory *memory, struct guest_region_shape shape,
-			 uint64_t offset, struct lazymem_region **ret_region)
+/* `offset`: where the region begins in an object that all are filled from. */
+static int create_region(const struct guest_memory *memory, size_t index, uint64_t offset,
+			 struct lazymem_region **ret_region)
 {
+	const struct guest_region_shape shape = memory->shape.regions[index];
+	struct lazymem_backing *own = memory->options.region_backings[index];
 	struct lazymem_mapping *mapping;
 	int error = create_mapping(&memory->options, shape.length, &mapping);
 
 	if (error != 0)
 		return error;
 	error = lazymem_region_create(mapping, (lazymem_guest_address){shape.base},
-				      memory->options.backing, offset, ret_region);
+				      own != NULL ? own : memory->options.backing,
+				      own != NULL ? 0 : offset, ret_region);
 	lazymem_mapping_unref(mapping); /* the region has a reference */
 	return error;
 }
@@ -140,7 +144,7 @@ static int create_regions(struct guest_memory *memory)
 	int error = 0;
 
 	for (size_t i = 0; i < count && error == 0; i++) {
-		error = create_region(memory, memory->shape.regions[i], offset, &regions[i]);
+		error = create_region(memory, i, offset, &regions[i]);
 		offset += memory->shape.regions[i].length;
 	}
 	if (error == 0)
@@ -182,7 +186,8 @@ int guest_memory_create(const struct guest_memory_shape *shape,
 		return fault("no memory for a guest");
 	memory->shape = *shape;
 	memory->options = *options;
-	if (take_backing(memory) != 0 || create_regions(memory) != 0) {
+	take_references(&memory->options);
+	if (complete_backings(memory) != 0 || create_regions(memory) != 0) {
 		guest_memory_destroy(memory);
 		return -1;
 	}
@@ -214,20 +219,22 @@ static enum lazymem_verdict on_failure(void *context, const struct lazymem_failu
 	const unsigned attempts =
 		memory->options.attempts != 0 ? memory->options.attempts : ATTEMPTS;
 
-	if (failure->attempts < attempts)
+	/* Who brings pages over a network has been patient already. */
+	if (failure->attempts < attempts && failure->error != -ENOTCONN)
 		return LAZYMEM_RETRY;
 	if (failure->demand)
 		note_failure(memory, failure);
 	return LAZYMEM_POISON;
 }
 
-int guest_memory_attach(struct guest_memory *memory)
+int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty *present)
 {
 	const struct lazymem_attach_options options = {
 		.size = sizeof(options),
 		.flags = LAZYMEM_ATTACH_TRACK,
 		.on_failure = on_failure,
 		.context = memory,
+		.present = present,
 	};
 
 	if (lazymem_handler_create(NULL, &memory->handler) != 0)
@@ -266,6 +273,8 @@ void guest_memory_destroy(struct guest_memory *memory)
 		memory->handler); /* NULL is allowed; nothing is attached any more */
 	lazymem_memory_unref(memory->memory);
 	lazymem_backing_unref(memory->options.backing);
+	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++)
+		lazymem_backing_unref(memory->options.region_backings[i]);
 	free(memory->failure);
 	free(memory);
 }

@@ -49,6 +49,9 @@ struct guest_memory_options {
 	 * first byte on. NULL: the guest is fresh, all zeros. A reference is taken. */
 	struct lazymem_backing *backing;
 
+	/* The same, with an object for each region. Used where `backing` is NULL. */
+	struct lazymem_backing *region_backings[GUEST_MEMORY_REGIONS_MAX];
+
 	/* Failed reads of a page before it is poisoned, and the guest stopped. 0: five. */
 	unsigned attempts;
 };
@@ -78,8 +81,9 @@ int guest_memory_create(const struct guest_memory_shape *shape,
 			const struct guest_memory_options *options,
 			struct guest_memory **ret_memory);
 
-/* From now on, missing pages are filled. Before the first vCPU runs. */
-int guest_memory_attach(struct guest_memory *memory);
+/* From now on, missing pages are filled. Before the first vCPU runs. `present`: pages that were
+ * written already, and are right; NULL: none. */
+int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty *present);
 
 /* Give pages back: they read as zeros. The range comes from a guest, and is trusted in nothing. Any
  * thread. */
