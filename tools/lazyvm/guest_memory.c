@@ -154,22 +154,49 @@ static int create_regions(struct guest_memory *memory)
 	return error == 0 ? 0 : fault_of_library("cannot make the memory of the guest");
 }
 
-/* The last page of an image may be cut off; a whole one may not be missing. */
-static int take_backing(struct guest_memory *memory)
+/* An image of another length is that of another guest. */
+static int check_length(const struct lazymem_backing *backing, uint64_t length)
+{
+	if (lazymem_backing_length(backing) == length)
+		return 0;
+	return fault("%s has %" PRIu64 " bytes, and the guest has %" PRIu64
+		     " bytes of memory there",
+		     lazymem_backing_name(backing), lazymem_backing_length(backing), length);
+}
+
+static void take_references(struct guest_memory_options *options)
+{
+	if (options->backing != NULL)
+		lazymem_backing_ref(options->backing);
+	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++) {
+		if (options->region_backings[i] != NULL)
+			lazymem_backing_ref(options->region_backings[i]);
+	}
+}
+
+static int check_region_backings(const struct guest_memory *memory)
+{
+	for (size_t i = 0; i < memory->shape.region_count; i++) {
+		const struct lazymem_backing *backing = memory->options.region_backings[i];
+
+		if (backing == NULL)
+			return fault("region %zu of the guest has nothing to be filled from", i);
+		if (check_length(backing, memory->shape.regions[i].length) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int complete_backings(struct guest_memory *memory)
 {
 	const uint64_t length = guest_memory_length(&memory->shape);
-	struct lazymem_backing *backing = memory->options.backing;
 
-	if (backing == NULL) {
-		if (lazymem_zero_create(length, &memory->options.backing) != 0)
-			return fault_of_library("cannot make the memory of the guest");
-		return 0;
-	}
-	lazymem_backing_ref(backing);
-	if (lazymem_backing_length(backing) != length)
-		return fault(
-			"%s has %" PRIu64 " bytes, and the guest has %" PRIu64 " bytes of memory",
-			lazymem_backing_name(backing), lazymem_backing_length(backing), length);
+	if (memory->options.backing != NULL)
+		return check_length(memory->options.backing, length);
+	if (memory->options.region_backings[0] != NULL)
+		return check_region_backings(memory);
+	if (lazymem_zero_create(length, &memory->options.backing) != 0)
+		return fault_of_library("cannot make the memory of the guest");
 	return 0;
 }
 
