@@ -28,6 +28,7 @@ struct lm_file {
 	bool has_extents;             /* else everything is data */
 	struct lm_extent_map extents; /* of one that is read-only; it never changes */
 	struct lm_block_map blocks;   /* of one that is writable */
+	_Atomic uint64_t unstored;    /* bytes written since storage was told to begin */
 	pthread_mutex_t bounce_lock;  /* one write at a time that is not aligned for direct_fd */
 	struct lm_parts_pool parts;
 	atomic_bool refuses_nowait;       /* RWF_NOWAIT is not to be had: do not try again */

@@ -3,7 +3,12 @@
  * file_write.c - how a file is written, made durable, and given holes.
  *
  * A write that ends short is continued where it stopped, until all of it is
- * taken or the file system says why not. With a queue each step goes through it.
+ * taken or the file system says why not.
+ *
+ * A write into the page cache is copying, and is done on the calling thread: a
+ * queue would hand it to a thread of the kernel where the file system does not
+ * promise that it will not wait (ext4), which costs several times as much. One
+ * past the page cache waits for storage, so with a queue each step goes through it.
  *
  * An object that is read with O_DIRECT is written with it, always: a file whose
  * pages are written through the cache and past it at the same time can keep old
@@ -36,6 +41,12 @@
 
 /* Bytes of the aligned buffer, unless a block is larger. */
 #define BOUNCE_SIZE (UINT64_C(256) << 10)
+
+/* So many bytes of long writes in the page cache are enough for storage to begin
+ * with them. What is scattered over short ones it takes no sooner for that, and
+ * slows those that come after. */
+#define LONG_WRITE (UINT64_C(32) << 10)
+#define UNSTORED_LIMIT (UINT64_C(4) << 20)
 
 struct file_write {
 	struct lm_operation operation;
@@ -188,6 +199,16 @@ static int write_blocking(struct file_write *state)
 	return error;
 }
 
+/* Storage begins with what lies in the page cache before the flush has to wait for
+ * all of it. What goes wrong there is told by the flush. */
+static void begin_storing(struct lm_file *file, size_t length)
+{
+	if (atomic_fetch_add(&file->unstored, length) + length < UNSTORED_LIMIT)
+		return;
+	atomic_store(&file->unstored, 0);
+	(void)sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 /* Also after a failure: any part of it may be there. */
 static void complete_write(struct file_write *state, int error)
 {
@@ -195,6 +216,8 @@ static void complete_write(struct file_write *state, int error)
 
 	if (file->has_extents)
 		lm_block_map_mark(&file->blocks, state->write->offset, state->write->length);
+	if (!is_direct(file) && state->written >= LONG_WRITE)
+		begin_storing(file, state->written);
 	lazymem_write_complete(state->write, error);
 }
 
@@ -230,7 +253,7 @@ void lm_file_write(void *object, struct lazymem_write *write)
 
 	*state = (struct file_write){
 		.operation = {.complete = step_completed}, .file = object, .write = write};
-	if (write->queue == NULL)
+	if (write->queue == NULL || !is_direct(state->file))
 		complete_write(state, write_blocking(state));
 	else
 		queue_step(state);

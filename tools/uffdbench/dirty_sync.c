@@ -72,8 +72,8 @@ static int read_page(const struct state *state, int fd, uint64_t offset, uint64_
 	return -1;
 }
 
-/* Have the pages that are about to be written in the page cache, and nothing
- * left to be written. */
+/* Right before the clock starts: have the pages that are about to be written in the
+ * page cache, and just looked at, and nothing left to be written. */
 static int settle_file(const struct state *state, uint64_t *words)
 {
 	for (size_t i = 0; i < state->pages.count; i++) {
@@ -121,12 +121,15 @@ static int check_file(const struct state *state, uint64_t *words, uint64_t *wron
 
 /* ---- runs ---- */
 
-static int time_plain(struct state *state, const struct way *way, uint64_t *ret_ns)
+static int time_plain(const struct state *state, const struct way *way, uint64_t *words,
+		      uint64_t *ret_ns)
 {
 	uint64_t start_ns;
 	int result;
 
 	dirty_pages_write(&state->pages, state->memory, state->stamp);
+	if (settle_file(state, words) != 0)
+		return -1;
 	start_ns = clock_ns();
 	result = dirty_plain_sync(way->loop, way->direct ? state->direct : state->image.fd,
 				  state->image.name, &state->pages, state->memory);
@@ -134,11 +137,14 @@ static int time_plain(struct state *state, const struct way *way, uint64_t *ret_
 	return result;
 }
 
-static int time_guest(const struct state *state, const struct dirty_guest *guest, uint64_t *ret_ns)
+static int time_guest(const struct state *state, const struct dirty_guest *guest, uint64_t *words,
+		      uint64_t *ret_ns)
 {
 	uint64_t start_ns;
 
 	dirty_pages_write(&state->pages, guest->host, state->stamp);
+	if (settle_file(state, words) != 0)
+		return -1;
 	start_ns = clock_ns();
 	if (lazymem_memory_sync(guest->memory, (lazymem_guest_address){0}, state->length) != 0)
 		return dirty_guest_failed(guest);
@@ -147,7 +153,7 @@ static int time_guest(const struct state *state, const struct dirty_guest *guest
 }
 
 static int time_lazymem(const struct state *state, const struct way *way, const char *name,
-			uint64_t *ret_ns)
+			uint64_t *words, uint64_t *ret_ns)
 {
 	const struct lazymem_file_options options = {
 		.size = sizeof(options),
@@ -165,7 +171,7 @@ static int time_lazymem(const struct state *state, const struct way *way, const 
 		return dirty_guest_failed(&guest);
 	result = dirty_guest_open(&plan, &guest);
 	if (result == 0) {
-		result = time_guest(state, &guest, ret_ns);
+		result = time_guest(state, &guest, words, ret_ns);
 		result |= dirty_guest_close(&guest);
 	}
 	lazymem_backing_unref(plan.backing);
@@ -176,11 +182,9 @@ static int measure(struct state *state, const struct way *way, uint64_t *words,
 		   struct dirty_run *run)
 {
 	uint64_t ns = 0;
-	int result = settle_file(state, words);
+	int result = way->plain ? time_plain(state, way, words, &ns)
+				: time_lazymem(state, way, run->way, words, &ns);
 
-	if (result != 0)
-		return -1;
-	result = way->plain ? time_plain(state, way, &ns) : time_lazymem(state, way, run->way, &ns);
 	if (result != 0)
 		return -1;
 	run->values[TIME] = (double)ns;

@@ -1,4 +1,4 @@
-/* wrap: pwrite pread fdatasync fallocate lm_queue_write lm_queue_datasync */
+/* wrap: pwrite pread fdatasync sync_file_range fallocate lm_queue_write lm_queue_datasync */
 /* SPDX-License-Identifier: MIT
  *
  * file_write_test.c - what happens to a write, a flush and a discard of a file:
@@ -15,6 +15,7 @@ ssize_t __real_pread(int fd, void *bytes, size_t length, off_t offset);
 ssize_t __wrap_pread(int fd, void *bytes, size_t length, off_t offset);
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
+int __wrap_sync_file_range(int fd, off_t start, off_t length, unsigned flags);
 int __real_fallocate(int fd, int mode, off_t offset, off_t length);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 void __real_lm_queue_write(struct lm_queue *queue, struct lm_operation *operation, int fd,
@@ -29,7 +30,7 @@ void __wrap_lm_queue_datasync(struct lm_queue *queue, struct lm_operation *opera
 static int call_error;
 static unsigned call_errors;
 static size_t most;
-static unsigned writes, queued_writes, syncs;
+static unsigned writes, queued_writes, syncs, beginnings;
 static bool was_direct; /* the last write */
 
 static bool call_fails(void)
@@ -64,6 +65,14 @@ int __wrap_fdatasync(int fd)
 {
 	syncs++;
 	return call_fails() ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_sync_file_range(int fd, off_t start, off_t length, unsigned flags)
+{
+	(void)fd, (void)start, (void)length;
+	assert_int_equal(flags, SYNC_FILE_RANGE_WRITE); /* nobody waits, no error is taken away */
+	beginnings++;
+	return 0;
 }
 
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
@@ -110,7 +119,7 @@ static int set_up(void **state)
 	call_errors = 0;
 	most = SIZE_MAX;
 	make_file();
-	writes = queued_writes = syncs = 0;
+	writes = queued_writes = syncs = beginnings = 0;
 	return 0;
 }
 
@@ -119,6 +128,23 @@ static void fail_next(int error, unsigned count)
 {
 	call_error = error;
 	call_errors = count;
+}
+
+/* Past the page cache, where writes go through the queue; whole pages of the file. */
+static void open_for_queue(void)
+{
+	const struct lazymem_file_options options = {
+		.size = sizeof(options),
+		.flags = LAZYMEM_FILE_WRITABLE | LAZYMEM_FILE_DIRECT,
+		.length = 64 * PAGE,
+	};
+	const int error = lazymem_file_open(path, &options, &backing);
+
+	if (error == -EINVAL || error == -EOPNOTSUPP) {
+		print_message("skipped: no O_DIRECT here\n");
+		skip();
+	}
+	assert_int_equal(error, 0);
 }
 
 static void note_write(struct lazymem_write *write, int error)
@@ -235,7 +261,8 @@ static void a_write_is_read_back_and_in_the_file(void **state)
 	memset(buffer, 0xcc, 3 * PAGE);
 	assert_int_equal(lazymem_backing_write(backing, 5000, buffer, PAGE), 0);
 	assert_int_equal(write_on_queue(queue, 5000 + PAGE, buffer, 2 * PAGE), 0);
-	assert_int_equal(queued_writes, 1);
+	assert_int_equal(writes, 2);
+	assert_int_equal(queued_writes, 0); /* the page cache is written on this thread */
 	assert_file(5000, 3 * PAGE, 0xcc);
 	memset(buffer, 0, 3 * PAGE);
 	assert_int_equal(lazymem_backing_read(backing, 5000, buffer, 3 * PAGE), 0);
@@ -276,14 +303,14 @@ static void short_writes_and_interruptions_are_continued_on_the_queue(void **sta
 	struct lm_queue *queue = make_queue();
 
 	(void)state;
-	open_file(LAZYMEM_FILE_WRITABLE);
+	open_for_queue();
 	memset(buffer, 0xcc, 3 * PAGE);
 	fail_next(EINTR, 3);
-	most = 1000;
-	assert_int_equal(write_on_queue(queue, 17, buffer, 3 * PAGE), 0);
-	assert_int_equal(queued_writes, 3 + 13);
+	most = PAGE;
+	assert_int_equal(write_on_queue(queue, PAGE, buffer, 3 * PAGE), 0);
+	assert_int_equal(queued_writes, 3 + 3);
 	assert_int_equal(writes, 0);
-	assert_file(17, 3 * PAGE, 0xcc);
+	assert_file(PAGE, 3 * PAGE, 0xcc);
 	lm_queue_destroy(queue);
 }
 
@@ -293,7 +320,7 @@ static void errors_of_a_write_are_passed_on(void **state)
 	struct lm_queue *queue = make_queue();
 
 	(void)state;
-	open_file(LAZYMEM_FILE_WRITABLE);
+	open_for_queue();
 	memset(buffer, 0xcc, PAGE);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		fail_next(errors[i], 1);
@@ -310,7 +337,7 @@ static void a_disk_that_fills_up_in_the_middle_fails_the_write(void **state)
 	struct lm_queue *queue = make_queue();
 
 	(void)state;
-	open_file(LAZYMEM_FILE_WRITABLE);
+	open_for_queue();
 	memset(buffer, 0xcc, 2 * PAGE);
 	most = PAGE;
 	fail_next(0, 0);
@@ -328,13 +355,30 @@ static void what_the_queue_cannot_finish_is_written_on_this_thread(void **state)
 	struct lm_queue *queue = make_queue();
 
 	(void)state;
-	open_file(LAZYMEM_FILE_WRITABLE);
+	open_for_queue();
 	memset(buffer, 0xcc, 2 * PAGE);
 	fail_next(EAGAIN, 1);
 	assert_int_equal(write_on_queue(queue, 0, buffer, 2 * PAGE), 0);
 	assert_int_equal(writes, 1);
 	assert_file(0, 2 * PAGE, 0xcc);
 	lm_queue_destroy(queue);
+}
+
+static void storage_begins_with_long_writes_before_the_flush(void **state)
+{
+	(void)state;
+	open_file(LAZYMEM_FILE_WRITABLE);
+	memset(buffer, 0xcc, 64 * PAGE);
+	for (unsigned i = 0; i < 15; i++) /* 256 KiB each */
+		assert_int_equal(lazymem_backing_write(backing, 0, buffer, 64 * PAGE), 0);
+	assert_int_equal(beginnings, 0);
+	for (unsigned i = 0; i < 64; i++) /* scattered ones do not count */
+		assert_int_equal(lazymem_backing_write(backing, i * PAGE, buffer, PAGE), 0);
+	assert_int_equal(beginnings, 0);
+	assert_int_equal(lazymem_backing_write(backing, 0, buffer, 64 * PAGE), 0);
+	assert_int_equal(beginnings, 1);
+	assert_int_equal(lazymem_backing_write(backing, 0, buffer, 64 * PAGE), 0);
+	assert_int_equal(beginnings, 1);
 }
 
 /* ---- flush --------------------------------------------------------------- */
@@ -533,6 +577,7 @@ int main(void)
 		TEST(errors_of_a_write_are_passed_on),
 		TEST(a_disk_that_fills_up_in_the_middle_fails_the_write),
 		TEST(what_the_queue_cannot_finish_is_written_on_this_thread),
+		TEST(storage_begins_with_long_writes_before_the_flush),
 		TEST(a_flush_is_one_fdatasync),
 		TEST(errors_of_a_flush_are_passed_on_and_counted),
 		TEST(a_flush_that_the_queue_cannot_finish_is_finished_on_this_thread),
