@@ -276,6 +276,7 @@ static int create(struct lazymem_memory *memory, const struct lazymem_attach_opt
 	else
 		(void)lazymem_memory_identity(memory, &attachment->origin); /* none: unknown */
 	pthread_rwlock_init(&attachment->lock, NULL);
+	pthread_mutex_init(&attachment->reading, NULL);
 	pthread_mutex_init(&attachment->write_back.busy, NULL);
 	pthread_mutex_init(&attachment->harvest.mutex, NULL);
 	lm_jobs_create(&attachment->jobs);
@@ -343,6 +344,7 @@ void lm_attachment_free(struct lazymem_attachment *attachment)
 	lm_harvest_destroy(attachment);
 	pthread_mutex_destroy(&attachment->write_back.busy);
 	pthread_mutex_destroy(&attachment->harvest.mutex);
+	pthread_mutex_destroy(&attachment->reading);
 	pthread_rwlock_destroy(&attachment->lock);
 	lazymem_memory_unref(attachment->memory);
 	if (attachment->worker != NULL)

@@ -85,10 +85,14 @@ static int read_batch(struct lazymem_attachment *attachment, struct lm_fault *fa
 		      size_t *ret_faults)
 {
 	struct lm_message messages[LM_MESSAGE_BATCH];
-	int received = lm_userfaultfd_read(attachment->fd, messages);
 	size_t count = 0;
+	int received;
 
+	/* Who waits for an event goes on once it is read, and may ask what it has changed. */
+	pthread_mutex_lock(&attachment->reading);
+	received = lm_userfaultfd_read(attachment->fd, messages);
 	apply_events(attachment, messages, received);
+	pthread_mutex_unlock(&attachment->reading);
 	for (int i = 0; i < received; i++) {
 		struct lm_fault *fault = &faults[count];
 

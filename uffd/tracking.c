@@ -370,6 +370,9 @@ static int collect_region(struct lm_lazy_region *region, struct lazymem_dirty *d
 
 void lm_tracking_settle(struct lazymem_attachment *attachment)
 {
+	/* An madvise that has returned is an event that was read, and may not be applied yet. */
+	pthread_mutex_lock(&attachment->reading);
+	pthread_mutex_unlock(&attachment->reading);
 	pthread_rwlock_wrlock(&attachment->lock);
 	pthread_rwlock_unlock(&attachment->lock);
 }

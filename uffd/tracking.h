@@ -31,8 +31,9 @@ void lm_tracking_end_view(struct lm_lazy_region *region, char *host, size_t page
  * or a negative errno value of UFFDIO_WRITEPROTECT. The shared lock is held. */
 int lm_tracking_allow(struct lm_lazy_region *region, size_t page);
 
-/* Wait until the worker is between two populates: what it has installed so far
- * is published, and its state can be relied on. */
+/* Wait until the worker is between two populates, and has applied the events that it
+ * has read: what it has installed so far is published, what was discarded so far is
+ * marked, and states can be relied on. */
 void lm_tracking_settle(struct lazymem_attachment *attachment);
 
 /* Add what was written to a dirty set of the attached memory, and forget it: see harvest.h. */
