@@ -45,6 +45,12 @@
 #define MOST_PATIENCE 64 /* times the timeout */
 #define BORROW_NS LM_NS_PER_S
 
+/* `now` was looked at earlier than some of the times here. */
+static bool has_passed(uint64_t since, uint64_t nanoseconds, uint64_t now)
+{
+	return now >= since && now - since >= nanoseconds;
+}
+
 /* ---- what has become of the server ------------------------------------------- */
 
 static void set_state(struct lm_nbd *object, enum lazymem_nbd_state state, const char *why)
@@ -80,7 +86,7 @@ static unsigned all_up(const struct lm_nbd *object)
 static void put_down(struct lm_nbd *object, struct lm_nbd_link *link, uint64_t now)
 {
 	if (link->state == LM_NBD_LINK_UP) {
-		if (now - link->since >= STAYED_NS)
+		if (has_passed(link->since, STAYED_NS, now))
 			link->pause = LM_NBD_FIRST_PAUSE_NS;
 		object->up[link->role]--;
 		atomic_store(&object->counts.connections, all_up(object));
@@ -258,40 +264,58 @@ void lm_nbd_link_owes(struct lm_nbd_link *link, uint64_t now)
 	link->owes = true;
 }
 
-static void tick(struct lm_nbd *object, struct lm_nbd_link *link, uint64_t now, uint64_t *ret_due)
+static void tick(struct lm_nbd *object, struct lm_nbd_link *link, uint64_t now)
 {
-	uint64_t due;
-
 	if (link->state == LM_NBD_LINK_DOWN && now >= link->due)
 		connect_link(object, link, now);
 	else if (link->is_dead)
 		lose_dead(object, link, now);
-	else if (link->state == LM_NBD_LINK_CONNECTING && now - link->since >= object->timeout_ns)
+	else if (link->state == LM_NBD_LINK_CONNECTING &&
+		 has_passed(link->since, object->timeout_ns, now))
 		lose_silent(object, link, now - link->since, now);
-	else if (link->owes && now - link->last_heard >= link->patience)
+	else if (link->owes && has_passed(link->last_heard, link->patience, now))
 		lose_silent(object, link, now - link->last_heard, now);
-
-	if (link->state == LM_NBD_LINK_DOWN)
-		due = link->due;
-	else if (link->state == LM_NBD_LINK_CONNECTING)
-		due = link->since + object->timeout_ns;
-	else
-		due = link->owes ? link->last_heard + link->patience : UINT64_MAX;
-	*ret_due = lm_min(*ret_due, due);
 }
 
-void lm_nbd_links_tick(struct lm_nbd *object, uint64_t now, uint64_t *ret_due)
+/* Until the first link is up, nobody knows whether there is a server. */
+static unsigned links_in_use(const struct lm_nbd *object)
 {
-	/* Until the first one is up, nobody knows whether there is a server. */
-	for (unsigned i = 0; i < object->link_count && object->ended == 0; i++)
-		if (i == 0 || object->size != 0)
-			tick(object, &object->links[i], now, ret_due);
-	if (object->ended != 0 || object->state != LAZYMEM_NBD_LOST || object->give_up_ns == 0)
-		return;
-	if (now - object->silent_since >= object->give_up_ns)
+	if (object->ended != 0)
+		return 0;
+	return object->size != 0 ? object->link_count : 1;
+}
+
+static bool may_give_up(const struct lm_nbd *object)
+{
+	return object->ended == 0 && object->state == LAZYMEM_NBD_LOST && object->give_up_ns != 0;
+}
+
+void lm_nbd_links_tick(struct lm_nbd *object, uint64_t now)
+{
+	for (unsigned i = 0; i < links_in_use(object); i++)
+		tick(object, &object->links[i], now);
+	if (may_give_up(object) && has_passed(object->silent_since, object->give_up_ns, now))
 		give_up(object, now);
-	else
-		*ret_due = lm_min(*ret_due, object->silent_since + object->give_up_ns);
+}
+
+static uint64_t due_of(const struct lm_nbd *object, const struct lm_nbd_link *link)
+{
+	if (link->is_dead)
+		return 0;
+	if (link->state == LM_NBD_LINK_DOWN)
+		return link->due;
+	if (link->state == LM_NBD_LINK_CONNECTING)
+		return link->since + object->timeout_ns;
+	return link->owes ? link->last_heard + link->patience : UINT64_MAX;
+}
+
+uint64_t lm_nbd_links_due(const struct lm_nbd *object)
+{
+	uint64_t due = UINT64_MAX;
+
+	for (unsigned i = 0; i < links_in_use(object); i++)
+		due = lm_min(due, due_of(object, &object->links[i]));
+	return may_give_up(object) ? lm_min(due, object->silent_since + object->give_up_ns) : due;
 }
 
 /* ---- which link to ask over ----------------------------------------------------------- */
@@ -323,7 +347,7 @@ static struct lm_nbd_link *borrow(struct lm_nbd *object, enum lm_nbd_role role, 
 	link = least_busy(object, LM_NBD_DEMAND);
 	if (link == NULL || link->count > 0)
 		return NULL;
-	if (now - object->no_stream_since >= BORROW_NS)
+	if (has_passed(object->no_stream_since, BORROW_NS, now))
 		return link;
 	*ret_due = lm_min(*ret_due, object->no_stream_since + BORROW_NS);
 	return NULL;

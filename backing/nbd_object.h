@@ -158,9 +158,9 @@ void lm_nbd_destroy(struct lm_nbd *object);
 
 /* ---- nbd_link.c, on the thread */
 
-/* Connect what is due, give up what was silent for too long. *ret_due is lowered
- * to when to come back. */
-void lm_nbd_links_tick(struct lm_nbd *object, uint64_t now, uint64_t *ret_due);
+/* Connect what is due, give up what was silent for too long; and when to look again. */
+void lm_nbd_links_tick(struct lm_nbd *object, uint64_t now);
+uint64_t lm_nbd_links_due(const struct lm_nbd *object);
 
 /* poll(2) said this of the link. */
 void lm_nbd_link_advance(struct lm_nbd *object, struct lm_nbd_link *link, short revents);

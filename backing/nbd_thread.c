@@ -155,11 +155,11 @@ void *lm_nbd_serve(void *argument)
 		uint64_t due = UINT64_MAX;
 
 		look_at_arrivals(object, now);
-		lm_nbd_links_tick(object, now, &due);
+		lm_nbd_links_tick(object, now);
 		lm_nbd_scan_go_on(object, now);
 		lm_nbd_requests_send(object, now, &due);
 		gather_descriptors(object, fds);
-		wait_until(fds, 1 + object->link_count, due);
+		wait_until(fds, 1 + object->link_count, lm_min(due, lm_nbd_links_due(object)));
 		be_awake(object);
 		if (fds[0].revents != 0)
 			clear_wakes(object);
