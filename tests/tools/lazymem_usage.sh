@@ -10,7 +10,7 @@ refuses 2 'unknown option --nosuch' --nosuch
 refuses 2 'which trace command' trace
 refuses 2 'unknown command trace nosuch' trace nosuch
 
-for command in create info verify export diff merge optimize \
+for command in create info verify export diff merge commit optimize \
 	'trace info' 'trace union' 'trace intersect' 'trace plot'; do
 	# shellcheck disable=SC2086 # two words are two arguments
 	{

@@ -21,6 +21,7 @@ extern const struct command command_verify;
 extern const struct command command_export;
 extern const struct command command_diff;
 extern const struct command command_merge;
+extern const struct command command_commit;
 extern const struct command command_optimize;
 extern const struct command command_run;
 extern const struct command command_trace_info;

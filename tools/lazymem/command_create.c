@@ -84,8 +84,8 @@ static enum image_format parse_format(const char *text)
 	const enum image_format format =
 		(enum image_format)arguments_word("format", text, image_format_names);
 
-	if (format == FORMAT_TRACE)
-		REFUSE("--format trace: a trace is no memory image");
+	if (format == FORMAT_TRACE || format == FORMAT_OVERLAY)
+		REFUSE("--format %s: it is no memory image", text);
 	return format;
 }
 

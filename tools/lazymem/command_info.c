@@ -6,6 +6,7 @@
 #include "traces.h"
 
 #include <lazymem/common.h>
+#include <lazymem/overlay.h>
 #include <stdio.h>
 
 static const struct option long_options[] = {
@@ -104,6 +105,28 @@ static int describe_trace_file(const char *path, bool as_json)
 	return EXIT_SUCCESS;
 }
 
+static int describe_overlay_file(const char *path, bool as_json)
+{
+	struct lazymem_overlay_description overlay = {.size = sizeof(overlay)};
+	struct json json = {.file = stdout};
+
+	if (lazymem_overlay_describe(path, &overlay) != 0) {
+		complain("%s", lazymem_error_message());
+		return EXIT_RUN_FAILED;
+	}
+	if (as_json) {
+		json_open(&json, NULL, '{');
+		json_string(&json, "file", path);
+		json_string(&json, "format", "overlay");
+		describe_overlay_json(&overlay, &json);
+		json_close(&json, '}');
+	} else {
+		describe_line("format", "overlay");
+		describe_overlay(&overlay);
+	}
+	return EXIT_SUCCESS;
+}
+
 /* Several files are layers. 0, or -1 after a message. */
 static int detect(const char *path, enum image_format *ret_format)
 {
@@ -124,8 +147,10 @@ static int run_info(const struct command *command, int argc, char **argv)
 
 	if (detect(path, &format) != 0)
 		return EXIT_RUN_FAILED;
-	return format == FORMAT_TRACE ? describe_trace_file(path, json)
-				      : describe_image(path, json);
+	if (format == FORMAT_TRACE)
+		return describe_trace_file(path, json);
+	return format == FORMAT_OVERLAY ? describe_overlay_file(path, json)
+					: describe_image(path, json);
 }
 
 static int run_trace_info(const struct command *command, int argc, char **argv)
@@ -140,9 +165,9 @@ static int run_trace_info(const struct command *command, int argc, char **argv)
 const struct command command_info = {
 	.name = "info",
 	.usage = "[--json] FILE",
-	.help = "Print what FILE is and holds: a snapshot, a trace, a raw image, raw layers, an "
-		"ELF\n"
-		"core, or a migration file of QEMU with mapped-ram.\n"
+	.help = "Print what FILE is and holds: a snapshot, an overlay, a trace, a raw image, raw "
+		"layers,\n"
+		"an ELF core, or a migration file of QEMU with mapped-ram.\n"
 		"\n"
 		"  --json              as one JSON object\n"
 		"  --help\n",

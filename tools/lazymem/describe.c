@@ -62,6 +62,26 @@ void describe_trace_json(const struct lazymem_trace *trace, struct json *json)
 	describe_identity_json("bound_to", &identity, json);
 }
 
+/* ---- overlays ------------------------------------------------------------------- */
+
+void describe_overlay(const struct lazymem_overlay_description *overlay)
+{
+	describe_bytes("memory", overlay->length);
+	describe_identity("base", &overlay->base);
+	describe_bytes("written", overlay->written);
+	describe_bytes("discarded", overlay->discarded);
+	describe_bytes("file", overlay->file_length);
+}
+
+void describe_overlay_json(const struct lazymem_overlay_description *overlay, struct json *json)
+{
+	json_number(json, "memory_bytes", overlay->length);
+	describe_identity_json("base", &overlay->base, json);
+	json_number(json, "written_bytes", overlay->written);
+	json_number(json, "discarded_bytes", overlay->discarded);
+	json_number(json, "file_bytes", overlay->file_length);
+}
+
 /* ---- regions -------------------------------------------------------------------- */
 
 void describe_regions(const struct lazymem_snapshot_region *regions, size_t count)

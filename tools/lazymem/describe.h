@@ -7,6 +7,7 @@
 
 #include "json.h"
 
+#include <lazymem/overlay.h>
 #include <lazymem/snapshot.h>
 
 /* A line of its own: what, then a value. */
@@ -21,9 +22,12 @@ void describe_identity(const char *what, const struct lazymem_identity *identity
 void describe_snapshot(const struct lazymem_snapshot *snapshot);
 void describe_snapshot_json(const struct lazymem_snapshot *snapshot, struct json *json);
 
+void describe_overlay(const struct lazymem_overlay_description *overlay);
+
 void describe_trace(const struct lazymem_trace *trace);
 
 /* Members of an object that is open. */
+void describe_overlay_json(const struct lazymem_overlay_description *overlay, struct json *json);
 void describe_trace_json(const struct lazymem_trace *trace, struct json *json);
 
 void describe_regions(const struct lazymem_snapshot_region *regions, size_t count);

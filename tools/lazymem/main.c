@@ -13,9 +13,10 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&command_create,     &command_info,        &command_verify,          &command_export,
-	&command_diff,       &command_merge,       &command_optimize,        &command_run,
-	&command_trace_info, &command_trace_union, &command_trace_intersect, &command_trace_plot,
+	&command_create,     &command_info,       &command_verify,      &command_export,
+	&command_diff,       &command_merge,      &command_commit,      &command_optimize,
+	&command_run,        &command_trace_info, &command_trace_union, &command_trace_intersect,
+	&command_trace_plot,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))

@@ -20,6 +20,7 @@ const char *const image_format_names[] = {
 	[FORMAT_QEMU] = "qemu",
 	[FORMAT_SNAPSHOT] = "snapshot",
 	[FORMAT_TRACE] = "trace",
+	[FORMAT_OVERLAY] = "overlay",
 	[FORMAT_DETECT] = NULL,
 };
 
@@ -28,10 +29,9 @@ static const struct magic {
 	size_t length;
 	enum image_format format;
 } magics[] = {
-	{"\177ELF", 4, FORMAT_ELF},
-	{"QEVM", 4, FORMAT_QEMU},
-	{"LZMSNAPS", 8, FORMAT_SNAPSHOT},
-	{"LZMTRACE", 8, FORMAT_TRACE},
+	{"\177ELF", 4, FORMAT_ELF},       {"QEVM", 4, FORMAT_QEMU},
+	{"LZMSNAPS", 8, FORMAT_SNAPSHOT}, {"LZMTRACE", 8, FORMAT_TRACE},
+	{"LZMOVERL", 8, FORMAT_OVERLAY},
 };
 
 int source_detect(const char *path, enum image_format *ret_format)
@@ -220,6 +220,11 @@ static int open_format(const struct source_request *request, char *const *paths,
 		return open_snapshot(paths[0], source);
 	case FORMAT_TRACE:
 		complain("%s: is a trace, and no memory image", paths[0]);
+		return -1;
+	case FORMAT_OVERLAY:
+		complain("%s: is an overlay, which has no memory without its base; see lazymem "
+			 "commit",
+			 paths[0]);
 		return -1;
 	default:
 		return open_foreign(request, paths[0], source);

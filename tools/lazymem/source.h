@@ -16,6 +16,7 @@ enum image_format {
 	FORMAT_QEMU,
 	FORMAT_SNAPSHOT,
 	FORMAT_TRACE,
+	FORMAT_OVERLAY,
 	FORMAT_DETECT, /* by the first bytes; Cloud Hypervisor's have none */
 };
 

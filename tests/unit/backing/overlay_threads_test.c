@@ -12,9 +12,9 @@
 #include <stdatomic.h>
 
 #ifdef __SANITIZE_THREAD__
-#define ROUNDS 60
+#define ROUNDS 200
 #else
-#define ROUNDS 300
+#define ROUNDS 2000
 #endif
 
 #define WRITERS 4
@@ -32,12 +32,12 @@ static uint64_t below(uint64_t *seed, uint64_t limit)
 
 static void completed(struct lazymem_write *write, int error)
 {
-	*(int *)write->context = error;
+	atomic_store((atomic_int *)write->context, error);
 }
 
 static void write_stripe(struct lm_queue *queue, uint64_t offset, size_t length)
 {
-	int error = 1;
+	atomic_int error = 1;
 	struct lazymem_write write = {.offset = offset,
 				      .length = length,
 				      .buffer = expected + offset,
@@ -51,7 +51,7 @@ static void write_stripe(struct lm_queue *queue, uint64_t offset, size_t length)
 		return;
 	}
 	lazymem_backing_submit_write(overlay, &write);
-	while (__atomic_load_n(&error, __ATOMIC_ACQUIRE) == 1)
+	while (atomic_load(&error) == 1)
 		assert_true(lm_queue_run(queue, 1000000) >= 0);
 	assert_int_equal(error, 0);
 }
