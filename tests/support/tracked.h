@@ -55,5 +55,14 @@ void unmap_view(struct tracked *f, unsigned char *view);
 		TEST_NAMED(function, #function " (anonymous, faults)",                             \
 			   WAY(ANONYMOUS, LAZYMEM_TRACKING_FAULTS)),                               \
 		IN_EACH_SHARED_WAY(function)
+/* The worst way as well. */
+#define IN_ALL_WAYS(function)                                                                      \
+	IN_EACH_WAY(function),                                                                     \
+		TEST_NAMED(function, #function " (anonymous, populated)",                          \
+			   WAY(ANONYMOUS, LAZYMEM_TRACKING_POPULATED)),                            \
+		TEST_NAMED(function, #function " (memfd, populated)",                              \
+			   WAY(MEMFD, LAZYMEM_TRACKING_POPULATED)),                                \
+		TEST_NAMED(function, #function " (hugetlb, populated)",                            \
+			   WAY(HUGETLB, LAZYMEM_TRACKING_POPULATED))
 
 #endif

@@ -256,15 +256,6 @@ static void test_nothing_that_was_synced_is_ever_forgotten(void **state)
 	end(&f);
 }
 
-#define IN_ALL_WAYS(function)                                                                      \
-	IN_EACH_WAY(function),                                                                     \
-		TEST_NAMED(function, #function " (anonymous, populated)",                          \
-			   WAY(ANONYMOUS, LAZYMEM_TRACKING_POPULATED)),                            \
-		TEST_NAMED(function, #function " (memfd, populated)",                              \
-			   WAY(MEMFD, LAZYMEM_TRACKING_POPULATED)),                                \
-		TEST_NAMED(function, #function " (hugetlb, populated)",                            \
-			   WAY(HUGETLB, LAZYMEM_TRACKING_POPULATED))
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
