@@ -61,6 +61,7 @@ exports layers/two expected
 
 # What is in use, another's, or no overlay, is refused by name.
 coproc holder { "$make_overlay" overlay base hold; }
+# shellcheck disable=SC2154 # set by coproc
 holder_process=$holder_PID
 read -r -u "${holder[0]}" _
 refuses 1 'overlay: it is open already' commit --parent base overlay layers/three
