@@ -7,6 +7,7 @@ static const struct dirty_measurement *const measurements[] = {
 	&dirty_track,
 	&dirty_sync_pages,
 	&dirty_sync_runs,
+	&dirty_moment,
 };
 
 const struct dirty_measurement *dirty_measurement_at(size_t index)
