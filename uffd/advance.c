@@ -22,6 +22,7 @@
 #include "uffd/populate.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* How long to wait for a layout that keeps changing, after the first few tries. */
 #define POSTPONE_NS UINT64_C(50000)
@@ -73,8 +74,14 @@ static void start_read(struct lm_slot *slot)
 		slot->read.length = (slot->count << region->page_shift) - skip;
 		slot->read.buffer = slot->buffer + skip;
 	}
-	lm_count(&slot->attachment->statistics, LM_READS, 1);
 	slot->is_read = true; /* when it comes back, unless with an error */
+	if (slot->read.offset >= lazymem_backing_length(region->backing)) {
+		/* The object ends in this page, before this piece of it. */
+		memset(slot->read.buffer, 0, slot->read.length);
+		lm_slot_read_completed(&slot->read, 0);
+		return;
+	}
+	lm_count(&slot->attachment->statistics, LM_READS, 1);
 	lazymem_backing_submit(region->backing, &slot->read);
 }
 

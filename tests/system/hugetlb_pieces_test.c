@@ -61,6 +61,28 @@ static bool is_stamped(const unsigned char *memory)
 	return true;
 }
 
+/* The pieces behind the end are zeros, and nobody asks the object for them. */
+static void test_an_object_may_end_pieces_before_the_page(void **state)
+{
+	const uint64_t length = BLOCK + 3 * PIECE - 100;
+	struct image image;
+	struct source source;
+	struct guest guest;
+
+	(void)state;
+	image_create(&image, length, "d", 36);
+	source_create(&source, &image);
+	guest_start(&guest, HUGETLB, LENGTH, source.backing);
+	assert_int_equal(touch(guest.host + BLOCK), image.bytes[BLOCK]);
+	assert_true(image_matches(&image, BLOCK, guest.host + BLOCK, length - BLOCK));
+	assert_true(all_zero(guest.host + length, LENGTH - length));
+	guest_prefetch(&guest, 0, LENGTH);
+	guest_finish(&guest);
+	guest_end(&guest);
+	source_destroy(&source);
+	image_destroy(&image);
+}
+
 /* Some pieces are there; the guest gives the page back and writes it anew; then
  * the read of the others fails for good. */
 static void test_what_the_guest_wrote_outlives_a_prefetch_that_gives_up(void **state)
@@ -228,6 +250,7 @@ static void test_a_fault_waits_for_one_piece_and_not_for_the_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_an_object_may_end_pieces_before_the_page),
 		TEST(test_what_the_guest_wrote_outlives_a_prefetch_that_gives_up),
 		TEST(test_what_the_guest_wrote_outlives_a_fault_that_fails),
 		TEST(test_a_page_discarded_between_two_pieces_is_zero),
