@@ -287,6 +287,16 @@ static int ask_over(void *context, int *error)
 	return 1; /* libnbd may forget it */
 }
 
+/* A connection that dies while a command is sent has taken it all the same, and
+ * has no descriptor any more that would tell. */
+static int judge(struct lm_nbd_connection *connection, int64_t cookie)
+{
+	if (cookie >= 0 && progress(connection) != LM_NBD_DEAD)
+		return 0;
+	note_error(connection);
+	return connection->error;
+}
+
 int lm_nbd_connection_ask(struct lm_nbd_connection *connection, struct lm_nbd_ask *ask)
 {
 	const nbd_chunk_callback chunk = {.callback = chunk_came, .user_data = ask};
@@ -295,11 +305,9 @@ int lm_nbd_connection_ask(struct lm_nbd_connection *connection, struct lm_nbd_as
 	ask->connection = connection;
 	ask->gaps[0] = (struct lm_nbd_gap){0, ask->length};
 	ask->gap_count = 1;
-	if (nbd_aio_pread_structured(connection->handle, ask->buffer, ask->length, ask->offset,
-				     chunk, over, 0) >= 0)
-		return 0;
-	note_error(connection);
-	return connection->error;
+	return judge(connection,
+		     nbd_aio_pread_structured(connection->handle, ask->buffer, ask->length,
+					      ask->offset, chunk, over, 0));
 }
 
 /* ---- extents ------------------------------------------------------------------- */
@@ -346,9 +354,6 @@ int lm_nbd_connection_ask_extents(struct lm_nbd_connection *connection,
 
 	ask->connection = connection;
 	ask->told = 0;
-	if (nbd_aio_block_status(connection->handle, ask->length, ask->offset, extent, over, 0) >=
-	    0)
-		return 0;
-	note_error(connection);
-	return connection->error;
+	return judge(connection, nbd_aio_block_status(connection->handle, ask->length, ask->offset,
+						      extent, over, 0));
 }
