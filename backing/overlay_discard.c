@@ -35,15 +35,30 @@ static bool is_lifting(const struct lm_overlay *overlay, uint64_t first, uint64_
 	return false;
 }
 
-static void discard_blocks(struct lm_overlay *overlay, struct lm_overlay_blocks blocks)
+static uint64_t set_zero(struct lm_overlay *overlay, struct lm_overlay_blocks blocks)
 {
+	uint64_t failures;
+
 	pthread_mutex_lock(&overlay->lock);
 	while (is_lifting(overlay, blocks.first, blocks.count))
 		pthread_cond_wait(&overlay->lifted, &overlay->lock);
 	lm_overlay_map_set(&overlay->map, blocks.first, blocks.count, LM_OVERLAY_ZERO);
+	failures = atomic_load(&overlay->failures);
 	pthread_mutex_unlock(&overlay->lock);
-	(void)lazymem_backing_discard(overlay->data, blocks.first * LM_OVERLAY_BLOCK,
-				      blocks.count * LM_OVERLAY_BLOCK);
+	return failures;
+}
+
+/* Once more when a flush fails meanwhile: the map has gone back then, and no later
+ * flush would tell. */
+static void discard_blocks(struct lm_overlay *overlay, struct lm_overlay_blocks blocks)
+{
+	uint64_t failures;
+
+	do {
+		failures = set_zero(overlay, blocks);
+		(void)lazymem_backing_discard(overlay->data, blocks.first * LM_OVERLAY_BLOCK,
+					      blocks.count * LM_OVERLAY_BLOCK);
+	} while (failures != atomic_load(&overlay->failures));
 }
 
 /* Be under way, as a write of these bytes would be. */

@@ -1,4 +1,4 @@
-/* wrap: fdatasync lm_queue_datasync pwrite lm_file_write */
+/* wrap: fdatasync lm_queue_datasync pwrite lm_file_write lm_file_discard */
 /* SPDX-License-Identifier: MIT
  *
  * overlay_flush_test.c - what a flush of an overlay costs, what it covers, and what is
@@ -60,6 +60,24 @@ void __wrap_lm_file_write(void *object, struct lazymem_write *write)
 	holds = false;
 	held_object = object;
 	held = write;
+}
+
+int __real_lm_file_discard(void *object, uint64_t offset, uint64_t length);
+int __wrap_lm_file_discard(void *object, uint64_t offset, uint64_t length);
+
+/* A flush that fails while the file makes a hole, when one shall. */
+static bool flush_fails_meanwhile;
+
+int __wrap_lm_file_discard(void *object, uint64_t offset, uint64_t length)
+{
+	if (flush_fails_meanwhile) {
+		flush_fails_meanwhile = false;
+		syncs = 0;
+		failing_sync = 1;
+		assert_int_equal(lazymem_backing_flush(overlay), -EIO);
+		failing_sync = 0;
+	}
+	return __real_lm_file_discard(object, offset, length);
 }
 
 static int begin(void **state)
@@ -275,6 +293,19 @@ static void write_fails_when_a_flush_fails_meanwhile(void **state)
 	assert_holds();
 }
 
+/* It returns after the flush, so the next one covers it. */
+static void discard_outlives_a_flush_that_fails_meanwhile(void **state)
+{
+	(void)state;
+	flush_fails_meanwhile = true;
+	discard(4 * PAGE, 2 * PAGE);
+	assert_false(flush_fails_meanwhile);
+	assert_holds();
+	flush();
+	crash();
+	assert_holds();
+}
+
 int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, begin, end)
@@ -288,6 +319,7 @@ int main(void)
 		CASE(map_that_cannot_be_written_fails_the_flush),
 		CASE(old_blocks_stay_written_after_a_flush_that_failed),
 		CASE(write_fails_when_a_flush_fails_meanwhile),
+		CASE(discard_outlives_a_flush_that_fails_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
