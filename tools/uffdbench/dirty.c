@@ -10,9 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_MEMORY (4ull << 30)
-
-struct suite {
+struct series {
 	const struct options *options;
 	struct dirty_setting setting;
 	struct dirty_report report;
@@ -35,68 +33,68 @@ static void say_wrong(const struct dirty_run *run)
 			 (unsigned long long)run->wrong);
 }
 
-static void run_once(const struct suite *suite, const struct dirty_measurement *measurement,
+static void run_once(const struct series *series, const struct dirty_measurement *measurement,
 		     void *state, size_t way, unsigned repeat, struct dirty_run *ret_run)
 {
 	struct dirty_run run = {
 		.measurement = measurement,
 		.way = measurement->ways[way],
 		.repeat = repeat,
-		.memory = suite->setting.memory,
+		.memory = series->setting.memory,
 	};
 
 	for (size_t i = 0; i < DIRTY_COLUMNS_MAX; i++)
 		run.values[i] = NAN;
 	progress_show("%s: %s, run %u of %u", measurement->name, run.way, repeat,
-		      suite->options->repeat);
-	run.failed = measurement->run(state, &suite->setting, way, &run) != 0;
+		      series->options->repeat);
+	run.failed = measurement->run(state, &series->setting, way, &run) != 0;
 	say_wrong(&run);
 	*ret_run = run;
 }
 
 /* A B C, A B C: what changes on the machine meanwhile hits all of them. */
-static void interleave(struct suite *suite, const struct dirty_measurement *measurement,
+static void interleave(struct series *series, const struct dirty_measurement *measurement,
 		       void *state)
 {
-	struct dirty_report *report = &suite->report;
+	struct dirty_report *report = &series->report;
 	const size_t ways = count_ways(measurement);
 
-	for (unsigned repeat = 1; repeat <= suite->options->repeat; repeat++) {
+	for (unsigned repeat = 1; repeat <= series->options->repeat; repeat++) {
 		struct dirty_run *runs = &report->runs[report->run_count];
 
 		for (size_t way = 0; way < ways; way++)
-			run_once(suite, measurement, state, way, repeat, &runs[way]);
+			run_once(series, measurement, state, way, repeat, &runs[way]);
 		report->run_count += ways;
 		if (measurement->relate != NULL)
 			measurement->relate(runs, ways);
 	}
 }
 
-static int measure(struct suite *suite, const struct dirty_measurement *measurement)
+static int measure(struct series *series, const struct dirty_measurement *measurement)
 {
-	const size_t first = suite->report.run_count;
+	const size_t first = series->report.run_count;
 	void *state = NULL;
 
-	if (measurement->prepare(measurement, &suite->setting, &state) != 0)
+	if (measurement->prepare(measurement, &series->setting, &state) != 0)
 		return -1;
-	interleave(suite, measurement, state);
+	interleave(series, measurement, state);
 	progress_clear();
 	measurement->release(state);
-	dirty_report_table(&suite->report, first);
+	dirty_report_table(&series->report, first);
 	return fflush(stdout) == 0 ? 0 : -1;
 }
 
-static int measure_all(struct suite *suite)
+static int measure_all(struct series *series)
 {
-	const struct options *options = suite->options;
+	const struct options *options = series->options;
 	int result = 0;
 
 	for (unsigned i = 0; i < options->measurement_count; i++)
-		result |= measure(suite, options->measurements[i]);
-	if (options->json != NULL && suite->report.run_count > 0)
-		result |= dirty_report_json(&suite->report, options->json);
-	for (size_t i = 0; i < suite->report.run_count; i++) {
-		if (suite->report.runs[i].failed || suite->report.runs[i].wrong > 0)
+		result |= measure(series, options->measurements[i]);
+	if (options->json != NULL && series->report.run_count > 0)
+		result |= dirty_report_json(&series->report, options->json);
+	for (size_t i = 0; i < series->report.run_count; i++) {
+		if (series->report.runs[i].failed || series->report.runs[i].wrong > 0)
 			result = -1;
 	}
 	return result;
@@ -114,22 +112,23 @@ static size_t count_runs(const struct options *options)
 int dirty_bench(const struct options *options)
 {
 	char *directory = directory_choose(options);
-	struct suite suite = {
+	struct series series = {
 		.options = options,
-		.setting = {options->memory != 0 ? options->memory : DEFAULT_MEMORY, directory},
+		.setting = {options->memory != 0 ? options->memory : options->suite->memory,
+			    directory},
 		.report = {.directory = directory, .repeats = options->repeat},
 	};
 	int result = -1;
 
 	if (directory == NULL || (options->json != NULL && report_json_check(options->json) != 0))
 		goto end;
-	suite.report.runs = calloc(count_runs(options), sizeof(*suite.report.runs));
-	if (suite.report.runs != NULL)
-		result = measure_all(&suite);
+	series.report.runs = calloc(count_runs(options), sizeof(*series.report.runs));
+	if (series.report.runs != NULL)
+		result = measure_all(&series);
 	else
 		complain("no memory");
 end:
-	free(suite.report.runs);
+	free(series.report.runs);
 	free(directory);
 	return result == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED;
 }

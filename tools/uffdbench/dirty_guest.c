@@ -49,7 +49,7 @@ static int attach(const struct dirty_guest_plan *plan, struct dirty_guest *guest
 	return error;
 }
 
-static int populate(const struct dirty_guest *guest)
+int dirty_guest_populate(const struct dirty_guest *guest)
 {
 	struct lazymem_statistics statistics = {.size = sizeof(statistics)};
 	int error = lazymem_attachment_prefetch(guest->attachment, NULL);
@@ -76,8 +76,8 @@ int dirty_guest_open(const struct dirty_guest_plan *plan, struct dirty_guest *re
 		error = attach(plan, &guest);
 	if (error != 0)
 		error = dirty_guest_failed(&guest);
-	else
-		error = populate(&guest);
+	else if (!plan->missing)
+		error = dirty_guest_populate(&guest);
 	if (error != 0) {
 		dirty_guest_close(&guest);
 		return -1;

@@ -16,6 +16,7 @@ struct dirty_guest_plan {
 	struct lazymem_backing *backing; /* NULL: of the pattern, made as it is read */
 	uint64_t length;                 /* bytes */
 	bool memfd;                      /* else anonymous */
+	bool missing;                    /* leave it unpopulated */
 	unsigned flags;                  /* LAZYMEM_ATTACH_* */
 	enum lazymem_tracking most;      /* the way it tracks */
 };
@@ -30,8 +31,11 @@ struct dirty_guest {
 	void *host;
 };
 
-/* Make it, attach it and have every page populated. */
+/* Make it, attach it and have every page populated, unless the plan says otherwise. */
 int dirty_guest_open(const struct dirty_guest_plan *plan, struct dirty_guest *ret_guest);
+
+/* Have every page populated. */
+int dirty_guest_populate(const struct dirty_guest *guest);
 
 /* Let go of whatever there is of it. */
 int dirty_guest_close(struct dirty_guest *guest);

@@ -70,9 +70,7 @@ extern const struct dirty_measurement dirty_track;
 extern const struct dirty_measurement dirty_sync_pages;
 extern const struct dirty_measurement dirty_sync_runs;
 extern const struct dirty_measurement dirty_moment;
-
-/* NULL when index is not below their number, and for an unknown name. */
-const struct dirty_measurement *dirty_measurement_at(size_t index);
-const struct dirty_measurement *dirty_measurement_find(const char *name);
+extern const struct dirty_measurement post_copy_faults;
+extern const struct dirty_measurement post_copy_stream;
 
 #endif

@@ -2,6 +2,7 @@
 #include "functions.h"
 #include "guests.h"
 #include "options.h"
+#include "suite.h"
 
 #include <stdio.h>
 
@@ -13,6 +14,9 @@ static const char head[] =
 	"       uffdbench --make-image FILE [--memory SIZE] [--workload NAME]\n"
 	"       uffdbench --make-trace FILE [--memory SIZE] [--workload NAME]\n"
 	"       uffdbench --dirty [--memory SIZE] [--repeat N] [--json FILE] [--directory DIR]\n"
+	"                 [MEASUREMENT...]\n"
+	"       uffdbench --post-copy [--memory SIZE] [--repeat N] [--json FILE] [--directory "
+	"DIR]\n"
 	"                 [MEASUREMENT...]\n"
 	"\n"
 	"Measure ways to fill guest memory when it is first touched, side by side.\n"
@@ -42,10 +46,20 @@ static const char tail[] =
 	"else\n"
 	"  --dirty             measure what it costs to know, and to keep, what the guest has\n"
 	"                      written, in 4 GiB unless told otherwise\n"
+	"  --post-copy         measure faults over NBD, and the stream that brings the rest, in\n"
+	"                      1 GiB unless told otherwise (needs nbdkit and nbdcopy)\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0 success; 1 a run, a proof, a check or a file failed; 2 wrong command\n"
 	"line; 77 no permission for userfaultfd. See uffdbench(1).\n";
+
+static void list_measurements(const struct suite *suite)
+{
+	printf("\nMeasurements of --%s (all by default):\n", suite->option);
+	for (size_t i = 0; suite->measurements[i] != NULL; i++)
+		printf("  %-16s %s\n", suite->measurements[i]->name,
+		       suite->measurements[i]->summary);
+}
 
 void options_help(void)
 {
@@ -58,8 +72,6 @@ void options_help(void)
 	for (size_t i = 0; engine_at(i) != NULL; i++)
 		printf("%s %-16s %s\n", engine_is_default(engine_at(i)) ? "*" : " ",
 		       engine_at(i)->name, engine_at(i)->summary);
-	puts("\nMeasurements of --dirty (all by default):");
-	for (size_t i = 0; dirty_measurement_at(i) != NULL; i++)
-		printf("  %-16s %s\n", dirty_measurement_at(i)->name,
-		       dirty_measurement_at(i)->summary);
+	list_measurements(&suite_dirty);
+	list_measurements(&suite_post_copy);
 }

@@ -37,7 +37,7 @@ static void check_page_size(void)
 
 static void check_permission(const struct options *options)
 {
-	bool needed = options->dirty;
+	bool needed = options->suite != NULL;
 	int fd;
 	int error;
 
@@ -66,5 +66,5 @@ int main(int argc, char **argv)
 		return bench_make_trace(&options);
 	check_permission(&options);
 	sigaction(SIGBUS, &action, NULL);
-	return options.dirty ? dirty_bench(&options) : bench(&options);
+	return options.suite != NULL ? dirty_bench(&options) : bench(&options);
 }

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define MEMORY_LIMIT (1ull << 40)
-#define DIRTY_MEMORY_LEAST (16ull << 20)
 #define THREADS_LIMIT 1024u
 #define REPEAT_LIMIT 10000u
 
@@ -31,6 +30,7 @@ enum {
 	OPTION_MAKE_IMAGE,
 	OPTION_MAKE_TRACE,
 	OPTION_DIRTY,
+	OPTION_POST_COPY,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -51,6 +51,7 @@ static const struct option long_options[] = {
 	{"make-image", required_argument, NULL, OPTION_MAKE_IMAGE},
 	{"make-trace", required_argument, NULL, OPTION_MAKE_TRACE},
 	{"dirty", no_argument, NULL, OPTION_DIRTY},
+	{"post-copy", no_argument, NULL, OPTION_POST_COPY},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -114,6 +115,13 @@ static const char *parse_path(const char *name, const char *text)
 	return text;
 }
 
+static void take_suite(struct options *options, const struct suite *suite)
+{
+	if (options->suite != NULL && options->suite != suite)
+		REFUSE("--%s and --%s exclude each other", options->suite->option, suite->option);
+	options->suite = suite;
+}
+
 /* One option; false when it is none of them. */
 static bool take(struct options *options, int option, const char *value)
 {
@@ -164,7 +172,10 @@ static bool take(struct options *options, int option, const char *value)
 		options->make_trace = parse_path("make-trace", value);
 		return true;
 	case OPTION_DIRTY:
-		options->dirty = true;
+		take_suite(options, &suite_dirty);
+		return true;
+	case OPTION_POST_COPY:
+		take_suite(options, &suite_post_copy);
 		return true;
 	default:
 		return false;
@@ -220,20 +231,20 @@ static void take_measurements(struct options *options, int count, char **names)
 	const struct dirty_measurement *measurement;
 
 	for (int i = 0; i < count; i++) {
-		measurement = dirty_measurement_find(names[i]);
+		measurement = suite_find(options->suite, names[i]);
 		if (measurement == NULL)
 			REFUSE("unknown measurement %s; see --help", names[i]);
 		add_measurement(options, measurement);
 	}
-	for (size_t i = 0; count == 0 && (measurement = dirty_measurement_at(i)) != NULL; i++)
-		add_measurement(options, measurement);
+	for (size_t i = 0; count == 0 && options->suite->measurements[i] != NULL; i++)
+		add_measurement(options, options->suite->measurements[i]);
 }
 
-/* Is this an option that says something about --dirty, too? */
-static bool fits_dirty(int option)
+/* Is this an option that says something about a suite, too? */
+static bool fits_suite(int option)
 {
-	return option == OPTION_DIRTY || option == OPTION_MEMORY || option == OPTION_REPEAT ||
-	       option == OPTION_JSON || option == OPTION_DIRECTORY;
+	return option == OPTION_DIRTY || option == OPTION_POST_COPY || option == OPTION_MEMORY ||
+	       option == OPTION_REPEAT || option == OPTION_JSON || option == OPTION_DIRECTORY;
 }
 
 static const char *option_name(int option)
@@ -268,10 +279,20 @@ static void check_combination(const struct options *options)
 	}
 }
 
+static void check_suite(const struct options *options, const char *not_suite)
+{
+	const struct suite *suite = options->suite;
+
+	if (not_suite != NULL)
+		REFUSE("--%s and --%s exclude each other", suite->option, not_suite);
+	if (options->memory != 0 && options->memory < suite->least_bytes)
+		REFUSE("--%s needs a --memory of %s at least", suite->option, suite->least);
+}
+
 void options_parse(int argc, char **argv, struct options *ret_options)
 {
 	struct options options = {.workload = "random", .threads = 1, .repeat = 3};
-	const char *not_dirty = NULL;
+	const char *not_suite = NULL;
 	int option;
 
 	opterr = 0;
@@ -282,14 +303,12 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 			REFUSE("option %s needs a value", argv[optind - 1]);
 		if (!take(&options, option, optarg))
 			REFUSE("unknown option %s; see --help", argv[optind - 1]);
-		if (!fits_dirty(option))
-			not_dirty = option_name(option);
+		if (!fits_suite(option))
+			not_suite = option_name(option);
 	}
-	if (options.dirty && not_dirty != NULL)
-		REFUSE("--dirty and --%s exclude each other", not_dirty);
-	if (options.dirty && options.memory != 0 && options.memory < DIRTY_MEMORY_LEAST)
-		REFUSE("--dirty needs a --memory of 16M at least");
-	if (options.dirty)
+	if (options.suite != NULL)
+		check_suite(&options, not_suite);
+	if (options.suite != NULL)
 		take_measurements(&options, argc - optind, argv + optind);
 	else
 		take_engines(&options, argc - optind, argv + optind);

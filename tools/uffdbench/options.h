@@ -5,10 +5,10 @@
 #ifndef UFFDBENCH_OPTIONS_H
 #define UFFDBENCH_OPTIONS_H
 
-#include "dirty_measurement.h"
 #include "engine.h"
 #include "pin.h"
 #include "source.h"
+#include "suite.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,7 +33,7 @@ struct options {
 	const char *make_trace;  /* likewise */
 	const struct engine *engines[OPTIONS_ENGINES_MAX];
 	unsigned engine_count;
-	bool dirty; /* measure these instead */
+	const struct suite *suite; /* measure these of it instead; NULL: engines */
 	const struct dirty_measurement *measurements[OPTIONS_MEASUREMENTS_MAX];
 	unsigned measurement_count;
 };
