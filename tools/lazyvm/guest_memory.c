@@ -26,6 +26,7 @@
 
 #define HUGETLB_PAGE ((size_t)2 << 20)
 #define ATTEMPTS 5
+#define FAULT_AHEAD ((size_t)1 << 20) /* bytes */
 
 const char *const guest_memory_kinds[] = {
 	[GUEST_MEMORY_ANONYMOUS] = "anonymous",
@@ -256,6 +257,11 @@ static enum lazymem_verdict on_failure(void *context, const struct lazymem_failu
 
 int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty *present)
 {
+	/* A guest that goes through its memory in order faults ever more seldom. */
+	const struct lazymem_handler_options handler = {
+		.size = sizeof(handler),
+		.fault_ahead = FAULT_AHEAD,
+	};
 	const struct lazymem_attach_options options = {
 		.size = sizeof(options),
 		.flags = LAZYMEM_ATTACH_TRACK,
@@ -264,7 +270,7 @@ int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty 
 		.present = present,
 	};
 
-	if (lazymem_handler_create(NULL, &memory->handler) != 0)
+	if (lazymem_handler_create(&handler, &memory->handler) != 0)
 		return fault_of_library("cannot serve the memory of the guest");
 	if (lazymem_handler_attach(memory->handler, memory->memory, &options,
 				   &memory->attachment) != 0)
