@@ -13,5 +13,8 @@ extern const struct command command_resume;
 extern const struct command command_status;
 extern const struct command command_discard;
 extern const struct command command_quit;
+extern const struct command command_migrate;
+extern const struct command command_receive;
+extern const struct command command_cancel;
 
 #endif

@@ -4,7 +4,9 @@
 
 #include "control.h"
 
+extern const struct control_verb verb_cancel;
 extern const struct control_verb verb_discard;
+extern const struct control_verb verb_migrate;
 extern const struct control_verb verb_pause;
 extern const struct control_verb verb_quit;
 extern const struct control_verb verb_resume;

@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-	&command_run,   &command_restore, &command_state,   &command_snapshot, &command_status,
-	&command_pause, &command_resume,  &command_discard, &command_quit,
+	&command_run,    &command_restore, &command_state,   &command_snapshot,
+	&command_status, &command_pause,   &command_resume,  &command_discard,
+	&command_quit,   &command_migrate, &command_receive, &command_cancel,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * All of the guest's memory, there.
+ *
+ * Whoever reads the memory file of a guest reads holes where a page was not
+ * brought yet, and takes them for zeros. So before it is exported, everything that the
+ * guest's backing object has data for is read. What it calls zero may stay a hole.
+ *
+ * A prefetch may leave pages that could not be read. So afterwards each page that
+ * may be missing where there should be data is touched: it is there, or zero by
+ * right, since the guest gave it back, or is read now, or cannot be read. Where memory
+ * has a file, what may be missing is a hole of it.
+ *
+ * The same is done where a guest has arrived, before the source is let go.
+ */
+#include "fault.h"
+#include "migrate.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define TOUCHED_AT_ONCE ((size_t)512)
+#define WAIT_NS (UINT64_C(200) * 1000 * 1000)
+
+struct ranges {
+	struct lazymem_guest_range *items;
+	size_t count;
+	size_t capacity;
+};
+
+static int add_range(struct ranges *ranges, uint64_t start, uint64_t length)
+{
+	if (ranges->count == ranges->capacity) {
+		size_t capacity = ranges->capacity != 0 ? 2 * ranges->capacity : 64;
+		void *grown = reallocarray(ranges->items, capacity, sizeof(*ranges->items));
+
+		if (grown == NULL)
+			return fault("no memory for the ranges of guest memory");
+		ranges->items = grown;
+		ranges->capacity = capacity;
+	}
+	ranges->items[ranges->count++] = (struct lazymem_guest_range){{start}, length};
+	return 0;
+}
+
+/* What the region's backing object has data for. */
+static int find_data(struct lazymem_region *region, struct ranges *ranges)
+{
+	struct lazymem_backing *backing = lazymem_region_backing(region);
+	uint64_t base = lazymem_region_base(region).value;
+	uint64_t offset = lazymem_region_backing_offset(region);
+	uint64_t length = lazymem_region_length(region);
+
+	for (uint64_t at = 0; backing != NULL && at < length;) {
+		struct lazymem_extent extent;
+
+		if (lazymem_backing_extent(backing, offset + at, length - at, &extent) != 0)
+			return fault_of_library("the holes of the guest's memory");
+		if (extent.kind == LAZYMEM_EXTENT_DATA &&
+		    add_range(ranges, base + at, extent.length) != 0)
+			return -1;
+		at += extent.length;
+	}
+	return 0;
+}
+
+static int find_all_data(struct lazymem_memory *memory, struct ranges *ranges)
+{
+	for (size_t i = 0; i < lazymem_memory_region_count(memory); i++)
+		if (find_data(lazymem_memory_region(memory, i), ranges) != 0)
+			return -1;
+	return 0;
+}
+
+/* Every range in blocks that hold whole pages. */
+static int prefetch(struct lazymem_attachment *attachment, const struct ranges *ranges,
+		    int (*tick)(void *context), void *context)
+{
+	const struct lazymem_prefetch prefetch = {
+		.size = sizeof(prefetch), .ranges = ranges->items, .range_count = ranges->count};
+	int error;
+
+	if (lazymem_attachment_prefetch(attachment, &prefetch) != 0)
+		return fault_of_library("cannot read the guest's memory");
+	while ((error = lazymem_attachment_wait(attachment, WAIT_NS)) == -ETIMEDOUT)
+		if (tick(context) != 0)
+			return -1;
+	return error == 0 ? 0 : fault_of_library("cannot read the guest's memory");
+}
+
+/* One byte of each page, by a call that answers with an error where an access
+ * would be a signal. */
+static int touch_pages(const unsigned char *host, uint64_t address, size_t page, size_t count)
+{
+	unsigned char bytes[TOUCHED_AT_ONCE];
+	struct iovec local = {bytes, count};
+	struct iovec remote[TOUCHED_AT_ONCE];
+	ssize_t touched;
+
+	for (size_t i = 0; i < count; i++)
+		remote[i] = (struct iovec){(void *)(uintptr_t)(host + i * page), 1};
+	touched = process_vm_readv(getpid(), &local, 1, remote, count, 0);
+	if (touched == (ssize_t)count)
+		return 0;
+	return fault("guest memory at 0x%" PRIx64 " cannot be read",
+		     address + (touched > 0 ? (uint64_t)touched * page : 0));
+}
+
+static int touch(struct lazymem_region *region, uint64_t start, uint64_t length)
+{
+	struct lazymem_mapping *mapping = lazymem_region_mapping(region);
+	const unsigned char *host = lazymem_mapping_span(mapping).host;
+	uint64_t base = lazymem_region_base(region).value;
+	size_t page = lazymem_mapping_page_size(mapping);
+	uint64_t end = start + length;
+
+	for (uint64_t at = start / page * page; at < end; at += TOUCHED_AT_ONCE * page) {
+		uint64_t left = (end - at + page - 1) / page;
+		size_t count = left < TOUCHED_AT_ONCE ? (size_t)left : TOUCHED_AT_ONCE;
+
+		if (touch_pages(host + at, base + at, page, count) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The holes that the region's file has in a range where there is data. */
+static int touch_holes(struct lazymem_region *region, uint64_t inside, uint64_t length, int fd,
+		       uint64_t file_offset)
+{
+	uint64_t at = 0;
+
+	while (at < length) {
+		off_t hole = lseek(fd, (off_t)(file_offset + inside + at), SEEK_HOLE);
+		off_t data = hole < 0 ? -1 : lseek(fd, hole, SEEK_DATA);
+		uint64_t first;
+		uint64_t end = length;
+
+		if (hole < 0)
+			return fault("the holes of the guest's memory: %s", strerror(errno));
+		first = (uint64_t)hole - file_offset - inside;
+		if (data >= 0 && (uint64_t)data - file_offset - inside < end)
+			end = (uint64_t)data - file_offset - inside;
+		if (first < end && touch(region, inside + first, end - first) != 0)
+			return -1;
+		at = first > end ? first : end;
+	}
+	return 0;
+}
+
+static int touch_range(struct lazymem_memory *memory, const struct lazymem_guest_range *range)
+{
+	struct lazymem_region *region;
+	uint64_t inside;
+	uint64_t file_offset;
+	int fd;
+
+	if (lazymem_memory_find(memory, range->start, &region, &inside) != 0)
+		return fault_of_library(NULL);
+	if (lazymem_mapping_fd(lazymem_region_mapping(region), &fd, &file_offset) != 0)
+		return touch(region, inside, range->length);
+	return touch_holes(region, inside, range->length, fd, file_offset);
+}
+
+static int populate(struct guest_memory *memory, const struct ranges *ranges,
+		    int (*tick)(void *context), void *context)
+{
+	if (ranges->count == 0)
+		return 0;
+	if (prefetch(memory->attachment, ranges, tick, context) != 0)
+		return -1;
+	for (size_t i = 0; i < ranges->count; i++)
+		if (touch_range(memory->memory, &ranges->items[i]) != 0 || tick(context) != 0)
+			return -1;
+	return 0;
+}
+
+int migrate_populate(struct guest_memory *memory, int (*tick)(void *context), void *context)
+{
+	struct ranges ranges = {0};
+	int result = -1;
+
+	if (guest_memory_failure(memory) != NULL)
+		return fault("%s", guest_memory_failure(memory));
+	if (find_all_data(memory->memory, &ranges) == 0)
+		result = populate(memory, &ranges, tick, context);
+	free(ranges.items);
+	return result;
+}
