@@ -30,6 +30,7 @@ done
 
 # With a control socket, it stays to be looked at.
 start kept restore snapshot
+await_socket kept
 for ((tries = 0; tries < 400; tries++)); do
 	ask kept status
 	! grep -q 'state=failed' "$work/output" || break

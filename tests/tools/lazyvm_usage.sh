@@ -23,7 +23,7 @@ refuses 2 'at most 1 file name' run a b
 refuses 2 '--memory 12x is no size' run --memory 12x payload
 refuses 2 '4194305 bytes of memory' run --memory 4194305 payload
 refuses 2 'bytes of memory' run --memory 2M payload
-refuses 2 'bytes of memory' run --memory 61G payload
+refuses 2 'bytes of memory' run --memory 64G payload
 refuses 2 '--vcpus 0' run --vcpus 0 payload
 refuses 2 '--vcpus 65' run --vcpus 65 payload
 refuses 2 '--kind paper' run --kind paper payload

@@ -38,3 +38,19 @@ rm -f serial
 succeeds restore --serial serial --state state image difference
 [ "$(grep -c 'checked' serial)" -eq 2 ] || fail "from a base and a difference: $(cat serial)"
 sound serial
+
+# The image as an NBD export.
+command -v nbdkit >/dev/null || skip "nbdkit is not installed; all but the NBD export was tested"
+"$lazymem" export snapshot image
+nbdkit --exit-with-parent --foreground --readonly --unix "$work/nbd" file image 2>nbd.errors &
+guests+=($!)
+for ((tries = 0; tries < 200; tries++)); do
+	[ ! -S nbd ] || break
+	sleep 0.05
+done
+rm -f serial
+run restore --serial serial --state state "nbd+unix:///?socket=$work/nbd"
+! grep -q 'libnbd' "$work/errors" || skip "built without libnbd; all but the NBD export was tested"
+[ "$status" -eq 0 ] || fail "from an NBD export: status $status"
+[ "$(grep -c 'checked' serial)" -eq 2 ] || fail "from an NBD export: $(cat serial)"
+sound serial

@@ -55,27 +55,20 @@ static int queue_prefetch(struct lazymem_attachment *attachment,
 	return 0;
 }
 
-static int fill(const struct restore_request *request, const struct restore_source *source,
-		struct lazymem_attachment *attachment)
-{
-	if (!request->eager && !request->prefetch)
-		return 0;
-	if (queue_prefetch(attachment, source->snapshot) != 0)
-		return -1;
-	if (request->eager && lazymem_attachment_wait(attachment, UINT64_MAX) != 0)
-		return fault_of_library(NULL);
-	return 0;
-}
-
 static int restore_into(struct machine *machine, const struct restore_request *request,
 			const struct restore_source *source)
 {
 	struct guest_memory *memory = machine_memory(machine);
 
-	if (guest_memory_attach(memory, NULL) != 0 ||
-	    fill(request, source, memory->attachment) != 0)
+	if (guest_memory_attach(memory, NULL) != 0 || machine_restore(machine, &source->state) != 0)
 		return -1;
-	return machine_restore(machine, &source->state);
+	if (!request->eager && !request->prefetch)
+		return 0;
+	if (queue_prefetch(memory->attachment, source->snapshot) != 0)
+		return -1;
+	if (request->eager && lazymem_attachment_wait(memory->attachment, UINT64_MAX) != 0)
+		return fault_of_library(NULL);
+	return 0;
 }
 
 static int restore(const struct restore_request *request, const struct restore_source *source,
@@ -135,7 +128,7 @@ const struct command command_restore = {
 		"Parents of a layer that are not named are looked for where the layer says. Or of "
 		"a\n"
 		"raw image of the memory, with sparse differences over it, and the state of the\n"
-		"machine in a file of its own.\n"
+		"machine in a file of its own; the image may be an NBD export, by its URI.\n"
 		"\n" MACHINE_HELP "  --state FILE      as `lazyvm state` wrote it\n"
 		"  --eager           read all memory before the guest runs\n"
 		"  --prefetch        read the rest in the background\n"

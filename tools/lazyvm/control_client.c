@@ -35,6 +35,8 @@ static int send_line(int fd, const char *path, const char *line, size_t length)
 
 		if (count < 0 && errno == EINTR)
 			continue;
+		if (count < 0 && errno == EPIPE)
+			return 0; /* refused; the answer says why */
 		if (count < 0)
 			return fault("%s: %s", path, strerror(errno));
 		line += count;

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <lazymem/nbd.h>
 #include <lazymem/zero.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ int guest_memory_split(uint64_t length, struct guest_memory_shape *ret_shape)
 	if (length % GUEST_MEMORY_ALIGNMENT != 0 || lower == 0 ||
 	    length - lower > GUEST_MEMORY_MOST - GUEST_MEMORY_UPPER)
 		return fault("%" PRIu64 " bytes of memory: give a multiple of 2 MiB, from 4 MiB "
-			     "to 60 GiB",
+			     "to 63 GiB",
 			     length);
 	*ret_shape = (struct guest_memory_shape){
 		.region_count = 2,
@@ -290,10 +291,24 @@ const char *guest_memory_failure(struct guest_memory *memory)
 	return atomic_load(&memory->failure);
 }
 
+/* A server that may never come back holds nobody up any more. What is no NBD object refuses
+ * this, and needs it not. */
+static void give_up_sources(const struct guest_memory_options *options)
+{
+	if (options->backing != NULL)
+		(void)lazymem_nbd_give_up(options->backing);
+	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++) {
+		if (options->region_backings[i] != NULL)
+			(void)lazymem_nbd_give_up(options->region_backings[i]);
+	}
+}
+
 void guest_memory_let_go(struct guest_memory *memory)
 {
-	if (memory->attachment != NULL)
+	if (memory->attachment != NULL) {
+		give_up_sources(&memory->options);
 		lazymem_attachment_abort(memory->attachment);
+	}
 	memory->attachment = NULL;
 }
 

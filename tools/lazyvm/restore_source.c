@@ -7,8 +7,11 @@
 #include <inttypes.h>
 #include <lazymem/file.h>
 #include <lazymem/layered.h>
+#include <lazymem/nbd.h>
 #include <lazymem/snapshot.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The state says where the memory was in the guest, and the snapshot says it too. */
 static int check_regions(const struct restore_source *source)
@@ -68,12 +71,26 @@ static int read_state(struct machine_state *state, const char *path)
 	return machine_state_check(state, path);
 }
 
+/* nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, and with TLS. */
+static bool is_nbd(const char *path)
+{
+	return strncmp(path, "nbd", 3) == 0 && strstr(path, "://") != NULL;
+}
+
+static int open_image(const char *path, struct lazymem_backing **ret_image)
+{
+	const int error = is_nbd(path) ? lazymem_nbd_open(path, NULL, ret_image)
+				       : lazymem_file_open(path, NULL, ret_image);
+
+	return error == 0 ? 0 : fault_of_library(NULL);
+}
+
 static int open_layers(struct lazymem_backing **layers, char *const *paths, size_t count,
 		       struct lazymem_backing **ret_memory)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (lazymem_file_open(paths[i], NULL, &layers[i]) != 0)
-			return fault_of_library(NULL);
+		if (open_image(paths[i], &layers[i]) != 0)
+			return -1;
 	}
 	if (count == 1)
 		*ret_memory = lazymem_backing_ref(layers[0]);
