@@ -155,6 +155,7 @@ struct lazymem_attach_options {
  *  -EROFS    LAZYMEM_ATTACH_WRITE_BACK, and a backing object that is read-only
  *  -EPERM    see lazymem_handler_check
  *  -EDEADLK  from a callback on a worker
+ *  -EAGAIN  write_back_interval, and no thread is to be had
  *  -E2BIG, -ENOMEM, -EMFILE
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_handler_attach(struct lazymem_handler *handler,
