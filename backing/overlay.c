@@ -35,6 +35,7 @@
 #include <lazymem/overlay.h>
 
 #include "backing/overlay_object.h"
+#include "core/backing_object.h"
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/identity.h"
@@ -298,6 +299,41 @@ int lazymem_overlay_open(const char *path, struct lazymem_backing *base,
 }
 
 /* ---- what it is ----------------------------------------------------------- */
+
+/* The first byte from `offset` on whose block is in the base, or is not. */
+static uint64_t find_state(const struct lm_overlay *overlay, uint64_t offset, bool in_base)
+{
+	while (offset < overlay->length) {
+		enum lm_overlay_state state;
+		const uint64_t run =
+			lm_overlay_map_run(&overlay->map, offset, overlay->length - offset, &state);
+
+		if ((state == LM_OVERLAY_BASE) == in_base)
+			break;
+		offset += run;
+	}
+	return offset;
+}
+
+int lazymem_overlay_changed(const struct lazymem_backing *backing, uint64_t from,
+			    uint64_t *ret_start, uint64_t *ret_length)
+{
+	const struct lm_overlay *overlay = lm_backing_object(backing, lm_overlay_read);
+	uint64_t start;
+
+	if (overlay == NULL)
+		return lm_error(-EINVAL, "%s is no overlay", lazymem_backing_name(backing));
+	start = from < overlay->length
+			? find_state(overlay, lm_align_down(from, LM_OVERLAY_BLOCK), false)
+			: from;
+	if (start >= overlay->length)
+		return lm_error(-ENOENT,
+				"overlay %s: no block was changed from byte %" PRIu64 " on",
+				lazymem_backing_name(backing), from);
+	*ret_start = start;
+	*ret_length = find_state(overlay, start, true) - start;
+	return 0;
+}
 
 static void fill(const struct lm_overlay_map *map, struct lazymem_overlay_description *description)
 {

@@ -59,6 +59,18 @@ place <(head -c 4096 /dev/zero) expected 0
 succeeds commit --parent layers/one upper layers/two
 exports layers/two expected
 
+# Memory that begins in the middle and ends in a page, with gaps and out of order.
+random odd 300000
+succeeds create --region 2G:128K --region 64K:64K --region 1G:104K odd oddbase
+random patch 9000
+cp odd expected
+place patch expected 30
+printf 'end' | tee end | dd of=expected bs=1 seek=299997 conv=notrunc status=none
+"$make_overlay" oddoverlay oddbase write $((30 * 4096)) patch write 299997 end
+succeeds commit --parent oddbase oddoverlay oddlayer
+exports oddlayer expected
+is oddlayer '.layers[0].pages.raw' 4
+
 # What is in use, another's, or no overlay, is refused by name.
 coproc holder { "$make_overlay" overlay base hold; }
 # shellcheck disable=SC2154 # set by coproc

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What was written over a snapshot becomes a layer over it. The overlay is opened to be
+ * What was written over a snapshot becomes a layer over it; of the snapshot only what
+ * has been written over is read. The overlay is opened to be
  * read, so one that is in use is refused; it stays as it is, and still fits the
  * snapshot only.
  */
+#include "changed_pages.h"
 #include "complain.h"
 #include "parent_path.h"
 #include "writing.h"
@@ -26,6 +28,7 @@ struct commit {
 	const char *parent_name;
 	struct source parent;
 	struct lazymem_backing *overlay;
+	struct lazymem_dirty *changed;
 	char *parent_path;
 };
 
@@ -54,8 +57,10 @@ static int open_both(struct commit *commit, const char *path, const char *output
 	if (writing_check_distinct(output, path) != 0 ||
 	    writing_check_layers(output, commit->parent.snapshot, 0) != 0)
 		return -1;
+	commit->changed =
+		changed_pages(commit->overlay, commit->parent.regions, commit->parent.region_count);
 	commit->parent_path = parent_path_from(output, commit->parent_name);
-	return commit->parent_path != NULL ? 0 : -1;
+	return commit->changed != NULL && commit->parent_path != NULL ? 0 : -1;
 }
 
 static int write_layer(const struct commit *commit, const char *output)
@@ -67,6 +72,7 @@ static int write_layer(const struct commit *commit, const char *output)
 		.region_count = commit->parent.region_count,
 		.parent = commit->parent.snapshot,
 		.parent_path = commit->parent_path,
+		.changed = commit->changed,
 	};
 
 	writing_apply(&commit->writing, commit->parent.snapshot, &plan);
@@ -83,6 +89,7 @@ static int run(const struct command *command, int argc, char **argv)
 		REFUSE("commit needs --parent FILE, the snapshot that the overlay is over");
 	if (open_both(&commit, argv[operand], argv[operand + 1]) == 0)
 		status = write_layer(&commit, argv[operand + 1]);
+	lazymem_dirty_destroy(commit.changed);
 	lazymem_backing_unref(commit.overlay);
 	source_close(&commit.parent);
 	free(commit.parent_path);

@@ -60,6 +60,13 @@ LAZYMEM_PUBLIC int lazymem_overlay_open(const char *path, struct lazymem_backing
 					const struct lazymem_overlay_options *options,
 					struct lazymem_backing **ret_backing);
 
+/* The first run of blocks at or after the block of byte `from` that were written or
+ * discarded: its bytes, cut off at the end of the object. What is flushed and what is
+ * not makes no difference. -ENOENT when there is none, -EINVAL for an object that is no
+ * overlay. Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_overlay_changed(const struct lazymem_backing *overlay, uint64_t from,
+					   uint64_t *ret_start, uint64_t *ret_length);
+
 /* What an overlay is, without its base. Since 0.1. */
 struct lazymem_overlay_description {
 	size_t size;                  /* sizeof(struct lazymem_overlay_description) */

@@ -402,6 +402,32 @@ static void description_counts_blocks(void **state)
 	assert_int_equal(lazymem_overlay_describe(NULL, &description), -EINVAL);
 }
 
+static void changed_blocks_are_told(void **state)
+{
+	uint64_t start = 7, length = 7;
+
+	(void)state;
+	open_overlay();
+	assert_int_equal(lazymem_overlay_changed(overlay, 0, &start, &length), -ENOENT);
+	assert_int_equal(lazymem_overlay_changed(base, 0, &start, &length), -EINVAL);
+	assert_says("no overlay");
+	assert_int_equal(start, 7);
+	put(3 * PAGE + 5, PAGE);
+	discard(5 * PAGE, PAGE);
+	put(38 * PAGE, LENGTH - 38 * PAGE);
+	assert_int_equal(lazymem_overlay_changed(overlay, 0, &start, &length), 0);
+	assert_int_equal(start, 3 * PAGE);
+	assert_int_equal(length, 3 * PAGE);
+	assert_int_equal(lazymem_overlay_changed(overlay, 4 * PAGE + 1, &start, &length), 0);
+	assert_int_equal(start, 4 * PAGE);
+	assert_int_equal(length, 2 * PAGE);
+	assert_int_equal(lazymem_overlay_changed(overlay, 6 * PAGE, &start, &length), 0);
+	assert_int_equal(start, 38 * PAGE);
+	assert_int_equal(length, LENGTH - 38 * PAGE);
+	assert_int_equal(lazymem_overlay_changed(overlay, LENGTH, &start, &length), -ENOENT);
+	assert_int_equal(lazymem_overlay_changed(overlay, UINT64_MAX, &start, &length), -ENOENT);
+}
+
 int main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -428,6 +454,7 @@ int main(void)
 		CASE(file_that_was_cut_off_is_refused),
 		CASE(arguments_are_checked),
 		CASE(description_counts_blocks),
+		CASE(changed_blocks_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
