@@ -210,7 +210,6 @@ static int publish(struct lm_overlay *overlay, const char *path,
 	struct lazymem_backing_operations operations = {
 		.size = sizeof(operations),
 		.read = lm_overlay_read,
-		.read_parts = lm_overlay_read,
 		.hurry = lm_overlay_hurry,
 		.extent = overlay_extent,
 		.identity = overlay_identity,
@@ -218,6 +217,8 @@ static int publish(struct lm_overlay *overlay, const char *path,
 		.close = overlay_close,
 	};
 
+	if (lazymem_backing_takes_parts(overlay->base))
+		operations.read_parts = lm_overlay_read;
 	if (overlay->is_writable) {
 		operations.write = lm_overlay_write;
 		operations.flush = lm_overlay_flush;

@@ -13,7 +13,7 @@
  * from stage until settle or revert. One that revert has found STAGED may be in the
  * file or not: it stays CHANGED, so that the next flush writes it in any case.
  *
- * Words are changed under a lock, and read without one. Four gigabytes take 256 KiB a copy,
+ * Words are changed under a lock, and read without one. A copy has 64 KiB for each GiB,
  * of which only what is not zero is ever touched.
  */
 #include "backing/overlay_map.h"

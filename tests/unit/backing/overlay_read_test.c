@@ -184,25 +184,12 @@ static void parts_go_down_together(void **state)
 	assert_memory_equal(buffer + 4 * PAGE, expected + 30 * PAGE + 5, 100);
 }
 
-static void base_without_parts_is_asked_part_by_part(void **state)
+static void parts_are_taken_where_the_base_takes_them(void **state)
 {
-	static const struct lazymem_read_part parts[] = {{20 * PAGE, PAGE}, {2 * PAGE, PAGE}};
-	struct outcome outcome = OUTCOME;
-	struct lazymem_read read = {.length = 2 * PAGE,
-				    .buffer = buffer,
-				    .parts = parts,
-				    .part_count = 2,
-				    .complete = note,
-				    .context = &outcome};
-
 	(void)state;
 	open_over_source(false);
-	lazymem_backing_submit(overlay, &read);
-	assert_int_equal(outcome.error, 0);
-	assert_int_equal(source.reads, 2);
-	assert_int_equal(source.part_reads, 0);
-	assert_memory_equal(buffer, expected + 20 * PAGE, PAGE);
-	assert_memory_equal(buffer + PAGE, expected + 2 * PAGE, PAGE);
+	assert_false(lazymem_backing_takes_parts(overlay));
+	assert_holds();
 }
 
 /* More runs than one batch has transfers. */
@@ -311,7 +298,7 @@ int main(void)
 		CASE(page_of_the_base_is_one_read_of_it),
 		CASE(written_and_discarded_pages_do_not_ask_the_base),
 		CASE(parts_go_down_together),
-		CASE(base_without_parts_is_asked_part_by_part),
+		CASE(parts_are_taken_where_the_base_takes_them),
 		CASE(scattered_blocks_are_read_in_batches),
 		CASE(queue_of_a_read_is_handed_on),
 		CASE(error_of_the_base_is_passed_on),
