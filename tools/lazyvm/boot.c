@@ -224,8 +224,8 @@ int machine_boot(struct machine *machine, const struct machine_payload *payload)
 {
 	uint64_t entry;
 
-	if (write_page_tables(machine) != 0 || write_segments(machine) != 0 ||
-	    load_payload(machine, payload, &entry) != 0)
+	if (machine_give_memory(machine) != 0 || write_page_tables(machine) != 0 ||
+	    write_segments(machine) != 0 || load_payload(machine, payload, &entry) != 0)
 		return -1;
 	for (unsigned i = 0; i < machine->shape.vcpu_count; i++) {
 		if (set_entry(&machine->vcpus[i], entry) != 0)

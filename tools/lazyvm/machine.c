@@ -119,8 +119,7 @@ int machine_end_fd(const struct machine *machine)
 
 /* ---- made ---------------------------------------------------------------------------- */
 
-/* KVM sees the memory where the library has mapped it. */
-static int give_memory(struct machine *machine)
+int machine_give_memory(struct machine *machine)
 {
 	struct lazymem_memory *memory = machine->memory->memory;
 
@@ -161,7 +160,7 @@ static int build(struct machine *machine, const struct machine_options *options)
 		return fault("eventfd: %s", strerror(errno));
 	if (vcpu_prepare_kicks() != 0 || devices_create(&machine->devices, options->serial) != 0 ||
 	    guest_memory_create(&options->shape.memory, &options->memory, &machine->memory) != 0 ||
-	    kvm_create(&machine->kvm) != 0 || give_memory(machine) != 0)
+	    kvm_create(&machine->kvm) != 0)
 		return -1;
 	return create_vcpus(machine);
 }

@@ -76,7 +76,7 @@ bool machine_is_paused(struct machine *machine);
 /* All state but the memory, for the caller to free. The machine is paused. */
 int machine_save(struct machine *machine, struct machine_state *ret_state);
 
-/* The other way: into a machine that was just created. `state` was checked, and must be that of a
+/* The other way: into a machine that was just created, with its memory attached. `state` was checked, and must be that of a
  * machine of the same shape. The first thing that differs is named. */
 int machine_restore(struct machine *machine, const struct machine_state *state);
 

@@ -53,6 +53,10 @@ struct machine {
 	_Atomic uint64_t first_run;
 };
 
+/* KVM sees the memory where the library has mapped it: from when it is attached on, since until then
+ * KVM would have to be told of each change to it. Once. */
+int machine_give_memory(struct machine *machine);
+
 /* ---- vcpu.c: a thread that runs a vCPU while nobody holds it ------------------- */
 
 /* Before any thread is started: once in the process. */

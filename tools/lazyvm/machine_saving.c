@@ -122,8 +122,8 @@ int machine_save(struct machine *machine, struct machine_state *ret_state)
 
 int machine_restore(struct machine *machine, const struct machine_state *state)
 {
-	if (check_shape(machine, state) != 0 || devices_restore(&machine->devices, state) != 0 ||
-	    vm_restore(&machine->kvm, state) != 0)
+	if (check_shape(machine, state) != 0 || machine_give_memory(machine) != 0 ||
+	    devices_restore(&machine->devices, state) != 0 || vm_restore(&machine->kvm, state) != 0)
 		return -1;
 	for (unsigned i = 0; i < machine->shape.vcpu_count; i++) {
 		if (vcpu_restore(&machine->vcpus[i], state) != 0)
