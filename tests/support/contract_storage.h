@@ -41,6 +41,10 @@ struct storage {
 	uint64_t failed_writes; /* writes, flushes and discards that failed so far */
 };
 
+/* Have scratch files in memory, where that can be: a disk takes too long to make thousands of
+ * them durable. First thing in a program. */
+void storage_in_memory(void);
+
 /* An object that holds these bytes; those of whole pages of zeros are holes in a file.
  * `name` is of its file in the scratch directory. */
 void storage_create(struct storage *storage, unsigned flags, const unsigned char *bytes,

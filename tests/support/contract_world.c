@@ -172,9 +172,9 @@ static size_t choose_count(struct world *w)
 {
 	if (w->kind == HUGETLB)
 		return 2 + world_random(w, WORLD_HUGE_PAGES - 1);
-	if (world_random(w, 16) == 0)
+	if (world_random(w, 64) == 0) /* so that huge pages are advised */
 		return 1024 + world_random(w, 64);
-	return 2 + world_random(w, world_random(w, 3) == 0 ? 300 : 40);
+	return 2 + world_random(w, world_random(w, 8) == 0 ? 300 : 40);
 }
 
 void world_begin(struct world *w, enum memory_kind kind, enum lazymem_tracking tracking,

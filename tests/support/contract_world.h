@@ -11,7 +11,7 @@
 #include <lazymem/moment.h>
 
 /* At most so many pages of 2 MiB. */
-#define WORLD_HUGE_PAGES 6u
+#define WORLD_HUGE_PAGES 4u
 
 struct world_region {
 	struct lazymem_mapping *mapping;
