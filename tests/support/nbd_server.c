@@ -29,6 +29,7 @@ void nbd_server_init(struct nbd_server *server, const char *name)
 	assert_true(strlen(scratch_path(name)) < sizeof(server->socket));
 	snprintf(server->socket, sizeof(server->socket), "%s", scratch_path(name));
 	snprintf(server->pid_file, sizeof(server->pid_file), "%s.pid", server->socket);
+	snprintf(server->log, sizeof(server->log), "%s.log", server->socket);
 	snprintf(server->uri, sizeof(server->uri), "nbd+unix:///?socket=%s", server->socket);
 }
 
@@ -38,6 +39,17 @@ static bool is_over(const struct nbd_server *server)
 	int status;
 
 	return waitpid(server->pid, &status, WNOHANG) == server->pid;
+}
+
+static void print_log(const struct nbd_server *server)
+{
+	FILE *log = fopen(server->log, "r");
+	char line[256];
+
+	while (log != NULL && fgets(line, sizeof(line), log) != NULL)
+		print_error("%s", line);
+	if (log != NULL)
+		fclose(log);
 }
 
 /* nbdkit writes its pid file once it listens. */
@@ -65,10 +77,15 @@ void nbd_server_start(struct nbd_server *server, const char *const *arguments)
 	assert_true(server->pid >= 0);
 	if (server->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (freopen("/dev/null", "r", stdin) == NULL ||
+		    freopen(server->log, "a", stdout) == NULL || dup2(1, 2) < 0)
+			_exit(126);
 		execvp(full[0], (char *const *)(uintptr_t)full);
 		_exit(127);
 	}
 	assert_true(await(listens_or_is_over, server));
+	if (access(server->pid_file, F_OK) != 0)
+		print_log(server);
 	assert_int_equal(access(server->pid_file, F_OK), 0);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * nbd_server.h - nbdkit on a unix socket in the scratch directory. It ends with
- * the test, however that ends.
+ * the thread that has started it, however that ends.
  */
 #ifndef TEST_NBD_SERVER_H
 #define TEST_NBD_SERVER_H
@@ -14,6 +14,7 @@ struct nbd_server {
 	char socket[104]; /* its path */
 	char uri[160];    /* nbd+unix:///?socket=... */
 	char pid_file[112];
+	char log[112]; /* what it says */
 };
 
 /* Skip the program unless nbdkit is installed and the library was built with libnbd. */
