@@ -66,6 +66,15 @@ runs=(
 	"compression|The memory of a real guest, compressed, source cached|--guest-image guest.img --workload random --source cached --pin same --repeat 5 kernel lazymem lazymem-verified lazymem-lz4 lazymem-zstd"
 )
 
+# What --dirty measures, and what each measurement shows.
+dirty_arguments="--dirty --repeat 3"
+dirty_measurements=(
+	"track|The guest's first write to a page, and asking which pages were written"
+	"sync-pages|Making the pages durable in a file"
+	"sync-runs|The same of as many pages in runs of 64 KiB"
+	"moment|An incremental snapshot of a guest that goes on writing"
+)
+
 # Workloads whose first touches are drawn.
 drawn=(helloworld image_rotate boot http sort)
 
@@ -83,6 +92,16 @@ measure() {
 	(cd "$results" && "${realtime[@]}" "$build_dir/tools/uffdbench/uffdbench" $arguments \
 		--json "$name.part" --plot "$name-plot" >/dev/null)
 	mv "$results/$name.part" "$results/$name.json"
+}
+
+# At the usual priority: guests that never sleep would keep everybody else of theirs out.
+measure_dirty() {
+	[ ! -s "$results/dirty.json" ] || return 0
+	say "uffdbench $dirty_arguments"
+	# shellcheck disable=SC2086 # these are several arguments
+	(cd "$results" && "$build_dir/tools/uffdbench/uffdbench" $dirty_arguments --json dirty.part \
+		>/dev/null)
+	mv "$results/dirty.part" "$results/dirty.json"
 }
 
 # The guest, and what it comes to as a snapshot of each kind.
@@ -171,6 +190,31 @@ compression() {
 		"$results/snapshots.json"
 }
 
+# The medians over the repeats of one measurement of --dirty, as a table.
+dirty_table='
+def median: map(select(. != null)) | sort | if length == 0 then null
+	elif length % 2 == 1 then .[length / 2 | floor]
+	else (.[length / 2 - 1] + .[length / 2]) / 2 end;
+def per($unit): if . == null then "-" else (. / $unit * 100 | round / 100 | tostring) end;
+{
+	"track": [["first write (ns)", "first_write_ns", 1], ["more than untracked (ns)", "first_write_extra_ns", 1],
+		["collect (ms)", "collect_ns", 1e6], ["ms per GiB", "collect_ns_per_gib", 1e6]],
+	"sync-pages": [["sync (ms)", "sync_ns", 1e6], ["MiB/s", "bytes_per_second", 1048576],
+		["rate to the best plain loop", "to_best_plain", 1]],
+	"moment": [["pause (ms)", "pause_ns", 1e6], ["copied in it (MiB)", "pause_bytes", 1048576],
+		["copied before (MiB)", "rounds_bytes", 1048576], ["rounds", "rounds", 1],
+		["writing (ms)", "write_ns", 1e6], ["layer (MiB)", "layer_bytes", 1048576]]
+} as $columns
+| (.runs | map(select(.measurement == $name))) as $runs
+| $columns[if $name == "sync-runs" then "sync-pages" else $name end] as $mine
+| "| way | " + ($mine | map(.[0]) | join(" | ")) + " | wrong pages |",
+  "|" + "---|" * ($mine | length + 2),
+  (reduce ($runs[] | .way) as $w ([]; if index($w) then . else . + [$w] end) | .[]) as $way
+| [$runs[] | select(.way == $way)] as $rows
+| "| " + ([$way] + [$mine[] as $c | [$rows[] | .[$c[1]]] | median | per($c[2])]
+	+ [[$rows[] | .wrong] | add | tostring] | join(" | ")) + " |"
+'
+
 # picture TITLE FILE: of the drawings.
 picture() {
 	printf '\n![%s](%s/%s)\n' "$1" "$(basename "$plots")" "$2"
@@ -220,7 +264,21 @@ END
 		[ "$(jq '.summary | length' "$results/$name.json")" -gt 0 ] || continue
 		write_means "$name" "$what"
 	done
+	write_dirty
 	write_first_touches
+}
+
+write_dirty() {
+	local entry name what
+	printf '\n## What it costs to know, and to keep, what the guest has written\n\n`uffdbench %s`\n\n' \
+		"$dirty_arguments"
+	jq -r '.runs[0] | "At the usual priority. The guest has \(.memory_bytes / 1073741824) GiB, all of it there, and writes \(.pages) pages, scattered over all of it. The ways and the columns are explained in uffdbench(1); wrong pages are those that were told or kept otherwise than they were written."' \
+		"$results/dirty.json"
+	for entry in "${dirty_measurements[@]}"; do
+		IFS='|' read -r name what <<<"$entry"
+		printf '\n%s (`%s`):\n\n' "$what" "$name"
+		jq -r --arg name "$name" "$dirty_table" "$results/dirty.json"
+	done
 }
 
 write_guest() {
@@ -265,6 +323,7 @@ main() {
 		IFS='|' read -r name what arguments <<<"$entry"
 		measure "$name" "$arguments"
 	done
+	measure_dirty
 	write_page >"$page.part"
 	mv "$page.part" "$page"
 	say "written: $page"
