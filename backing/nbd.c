@@ -290,7 +290,11 @@ int lazymem_nbd_update_extents(struct lazymem_backing *backing)
 {
 	struct lm_nbd *object = find_object(backing);
 
-	return object != NULL ? scan(object) : -EINVAL;
+	if (object == NULL)
+		return -EINVAL;
+	if (pthread_equal(object->thread, pthread_self()))
+		return lm_error(-EDEADLK, "%s: its own thread cannot wait for it", object->uri);
+	return scan(object);
 }
 
 int lazymem_nbd_give_up(struct lazymem_backing *backing)

@@ -278,6 +278,38 @@ static void test_it_gives_up_and_a_later_retry_heals(void **state)
 	end();
 }
 
+static _Atomic int own_thread_answer;
+
+static void update_on_own_thread(void *context, enum lazymem_nbd_state state, const char *sentence)
+{
+	(void)context;
+	(void)sentence;
+	if (state == LAZYMEM_NBD_LOST)
+		own_thread_answer = lazymem_nbd_update_extents(backing);
+}
+
+static bool is_answered(void *argument)
+{
+	(void)argument;
+	return own_thread_answer != 0;
+}
+
+static void test_holes_are_not_asked_for_on_the_thread_that_would_ask(void **state)
+{
+	(void)state;
+	begin((struct lazymem_nbd_options){.timeout_ns = 0});
+	lazymem_backing_unref(backing);
+	assert_ok(lazymem_nbd_open(
+		server.uri,
+		&(struct lazymem_nbd_options){.size = sizeof(struct lazymem_nbd_options),
+					      .on_state = update_on_own_thread},
+		&backing));
+	nbd_server_kill(&server);
+	assert_true(await(is_answered, NULL));
+	assert_int_equal(own_thread_answer, -EDEADLK);
+	end();
+}
+
 static void test_another_size_is_another_export(void **state)
 {
 	(void)state;
@@ -391,6 +423,7 @@ int main(void)
 		TEST(test_a_silent_server_is_lost_and_asked_again),
 		TEST(test_a_slow_server_is_waited_for),
 		TEST(test_it_gives_up_and_a_later_retry_heals),
+		TEST(test_holes_are_not_asked_for_on_the_thread_that_would_ask),
 		TEST(test_another_size_is_another_export),
 		TEST(test_giving_up_ends_what_is_in_flight_for_good),
 		TEST(test_an_abort_ends_once_the_object_was_given_up),

@@ -72,9 +72,10 @@ LAZYMEM_PUBLIC int lazymem_nbd_open(const char *uri, const struct lazymem_nbd_op
 
 /* Ask for the holes now, and wait for the answer; from then on they are known.
  * 0 as well for a server that cannot tell: everything is data then. -ENOTCONN
- * when it gave up, -ESTALE, -EPROTO for an answer that makes no sense, -EINVAL
- * for another kind of object, -ENOMEM, or the server's error; after a failure what was
- * known stays. Any thread but the object's. Since 0.1. */
+ * when it gave up, -ESTALE, -EPROTO for an answer that makes no sense, -EDEADLK on
+ * the object's own thread, -EINVAL for another kind of object, -ENOMEM, or the
+ * server's error; after a failure what was known stays. Any thread but the object's.
+ * Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_nbd_update_extents(struct lazymem_backing *backing);
 
 /* Let go of the server: every read in flight, and every one to come, fails with
