@@ -41,7 +41,11 @@ static int attach(const struct dirty_guest_plan *plan, struct dirty_guest *guest
 		.flags = plan->flags,
 		.tracking_most = plan->most,
 	};
-	int error = lazymem_handler_create(NULL, &guest->handler);
+	const struct lazymem_handler_options handler_options = {
+		.size = sizeof(handler_options),
+		.prefetch_piece = plan->prefetch_piece,
+	};
+	int error = lazymem_handler_create(&handler_options, &guest->handler);
 
 	if (error == 0)
 		error = lazymem_handler_attach(guest->handler, guest->memory, &options,

@@ -17,6 +17,7 @@ struct dirty_guest_plan {
 	uint64_t length;                 /* bytes */
 	bool memfd;                      /* else anonymous */
 	bool missing;                    /* leave it unpopulated */
+	size_t prefetch_piece;           /* bytes; 0: the library's own */
 	unsigned flags;                  /* LAZYMEM_ATTACH_* */
 	enum lazymem_tracking most;      /* the way it tracks */
 };

@@ -47,7 +47,7 @@ static const char tail[] =
 	"  --dirty             measure what it costs to know, and to keep, what the guest has\n"
 	"                      written, in 4 GiB unless told otherwise\n"
 	"  --post-copy         measure faults over NBD, and the stream that brings the rest, in\n"
-	"                      1 GiB unless told otherwise (needs nbdkit and nbdcopy)\n"
+	"                      2 GiB unless told otherwise (needs nbdkit and nbdcopy)\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0 success; 1 a run, a proof, a check or a file failed; 2 wrong command\n"

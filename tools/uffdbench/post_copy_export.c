@@ -2,7 +2,8 @@
  *
  * nbdkit is handed the listening socket and the memory as descriptors, at the
  * numbers that it knows: so the socket is there before nbdkit runs, and who
- * connects too early waits.
+ * connects too early waits. The memory has no other name than its number: that
+ * is the name of the export.
  */
 #include "post_copy_export.h"
 #include "complain.h"
@@ -63,7 +64,7 @@ static int name_socket(const char *directory, struct post_copy_export *export)
 		export->socket = NULL;
 		return -1;
 	}
-	if (asprintf(&export->uri, "nbd+unix:///?socket=%s", export->socket) < 0) {
+	if (asprintf(&export->uri, "nbd+unix:///" TEXT(MEMORY) "?socket=%s", export->socket) < 0) {
 		export->uri = NULL;
 		return -1;
 	}
@@ -100,7 +101,7 @@ _Noreturn static void become_nbdkit(const struct post_copy_export *export)
 	    dup2(memory, MEMORY) >= 0 && setenv("LISTEN_PID", pid, 1) == 0 &&
 	    setenv("LISTEN_FDS", "1", 1) == 0)
 		execlp("nbdkit", "nbdkit", "--exit-with-parent", "--readonly", "file",
-		       "file=/proc/self/fd/" TEXT(MEMORY), (char *)NULL);
+		       "dir=/proc/self/fd", (char *)NULL);
 	complain("nbdkit cannot be run: %s", strerror(errno));
 	_exit(127);
 }

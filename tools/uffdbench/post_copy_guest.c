@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* What is populated in one go: the less it is, the less a fault waits behind it. */
+#define PIECE ((size_t)128 << 10)
+
 /* The host of a virtual machine hands out memory slowly the first time: touch, and
  * give back, as much as the guest has. */
 static void touch_ballast(uint64_t length)
@@ -51,6 +54,7 @@ int post_copy_guest_open(const struct post_copy_export *export, const char *name
 		.length = length,
 		.memfd = memfd,
 		.missing = true,
+		.prefetch_piece = PIECE,
 	};
 	struct dirty_guest guest = {.name = name};
 	int result;

@@ -20,7 +20,7 @@ const struct suite suite_dirty = {
 
 const struct suite suite_post_copy = {
 	.option = "post-copy",
-	.memory = 1ull << 30,
+	.memory = 2ull << 30,
 	.least = "16M",
 	.least_bytes = 16ull << 20,
 	.measurements =
