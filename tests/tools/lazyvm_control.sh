@@ -31,7 +31,7 @@ grep -q 'was running already' "$work/output" || fail "the second resume is not k
 await vm.serial $((before + 2)) 'ended sweep'
 
 # Kicks: many pauses, none is lost, and the guest goes on after each.
-for i in {1..50}; do
+for _ in {1..50}; do
 	ask vm pause
 	ask vm resume
 done

@@ -5,7 +5,7 @@
  *
  *   argument 0  how often it is checked before the machine ends with status 0; 0: for ever
  */
-#include "payload.h"
+#include "payload.inc"
 
 BEGIN
 	mov	$1, %ebp

@@ -2,7 +2,7 @@
  *
  * idle.S - say that it is there, and halt.
  */
-#include "payload.h"
+#include "payload.inc"
 
 BEGIN
 	SAY "idles"

@@ -10,7 +10,7 @@
  *
  * Each vCPU has every r13th page of the memory that the payload has free.
  */
-#include "payload.h"
+#include "payload.inc"
 
 	.text
 

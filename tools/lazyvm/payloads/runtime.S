@@ -2,7 +2,7 @@
  *
  * runtime.S - printing, waiting for the other vCPUs, and the end.
  */
-#include "payload.h"
+#include "payload.inc"
 
 	.text
 

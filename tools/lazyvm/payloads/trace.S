@@ -5,7 +5,7 @@
  *   argument 0  how often, before the machine ends with status 0; 0: for ever
  *   argument 1  0: the pages are read, 1: they are written
  */
-#include "payload.h"
+#include "payload.inc"
 
 BEGIN
 	xor	%ebp, %ebp

@@ -6,7 +6,7 @@
  *   argument 0  sweeps, before all memory is checked and the machine ends with status 0; 0: for ever
  *   argument 1  of each vCPU's pages, every how-manieth is written; 0: every one
  */
-#include "payload.h"
+#include "payload.inc"
 
 BEGIN
 	mov	$1, %ebp
