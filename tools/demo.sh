@@ -1,6 +1,6 @@
 #!/bin/bash
-# demo.sh - restore the memory of a guest on demand, check every page, and
-# compare with doing it otherwise.
+# demo.sh - restore the memory of a guest on demand, check every page, compare
+# with doing it otherwise, and run a guest that is restored and migrated.
 set -euo pipefail
 # shellcheck source=tools/setup.sh
 . "$(dirname "$0")/setup.sh"
@@ -17,17 +17,19 @@ usage: tools/demo.sh [--short] [--memory SIZE] [--build-dir DIRECTORY] [--direct
 
 Installs the Debian packages that are missing (as root, or with sudo), builds,
 makes an image with data, zero pages and holes, restores it on demand, turns it
-into a snapshot, and compares. What was made is removed at the end.
+into a snapshot, and compares. Then a guest on KVM is saved, restored on demand, and
+migrated to another process. What was made is removed at the end.
 END
 }
 
 packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev
-	liblz4-dev)
+	liblz4-dev libnbd-dev nbdkit)
 build_dir=$root_dir/build-demo
 directory=${TMPDIR:-/var/tmp}
 memory=1G
 work=
 half=
+machines=()
 
 parse() {
 	while [ $# -gt 0 ]; do
@@ -57,7 +59,7 @@ parse() {
 
 # step N TEXT...: announce it.
 step() {
-	printf '\n[%s/7] %s\n' "$1" "${*:2}"
+	printf '\n[%s/9] %s\n' "$1" "${*:2}"
 }
 
 build_all() {
@@ -68,6 +70,7 @@ build_all() {
 	uffdbench=$build_dir/tools/uffdbench/uffdbench
 	restore=$build_dir/docs/examples/restore
 	lazymem=$build_dir/tools/lazymem/lazymem
+	lazyvm=$build_dir/tools/lazyvm/lazyvm
 }
 
 # Asked before anything is made: the message says what is missing and how to give it.
@@ -121,8 +124,87 @@ compare() {
 		--repeat 1 kernel naive lazymem lazymem-fill
 }
 
+# ---- a guest on KVM -----------------------------------------------------------
+
+end_machines() {
+	local machine
+	for machine in "${machines[@]}"; do
+		kill "$machine" 2>/dev/null || true
+	done
+	wait
+}
+
+# machine NAME COMMAND [ARGUMENT...]: lazyvm in the background, with a control socket.
+machine() {
+	local name=$work/$1 command=$2
+	shift 2
+	: >"$name.serial"
+	: >"$name.output"
+	"$lazyvm" "$command" --kind memfd --control "$name.socket" --serial "$name.serial" "$@" \
+		>"$name.output" 2>"$name.errors" &
+	machines+=($!)
+}
+
+# says FILE COUNT PATTERN: wait until so many of its lines match.
+says() {
+	local tries
+	for ((tries = 0; tries < 1200; tries++)); do
+		[ "$(grep -cE -- "$3" "$work/$1")" -lt "$2" ] || return 0
+		sleep 0.05
+	done
+	die "$1 never says '$3': $(tail -n 3 "$work/${1%.*}".*)"
+}
+
+# status NAME WORD: the value of that word in its status.
+status() {
+	"$lazyvm" status --control "$work/$1.socket" | tr ' ' '\n' | sed -n "s/^$2=//p"
+}
+
+# goes_on NAME: both vCPUs check all of the memory once more, and find every page right.
+goes_on() {
+	says "$1.serial" 4 'ended sweep'
+	! grep -hE 'BAD' "$work"/*.serial || die "the guest has found a bad page"
+}
+
+restore_guest() {
+	local report
+	step 8 "A guest of 64 MiB with 2 vCPUs, which writes and checks all of its memory without
+      pause: saved while it runs, ended, and restored on demand"
+	machine first run --memory 64M --vcpus 2 "$build_dir/tools/lazyvm/payloads/writer"
+	says first.serial 2 'ended sweep 1$'
+	report=$("$lazyvm" snapshot --control "$work/first.socket" "$work/guest.snapshot")
+	printf '  snapshot: %s\n' "$report"
+	"$lazyvm" quit --control "$work/first.socket"
+	machine second restore "$work/guest.snapshot"
+	goes_on second
+	printf '  restored: first instruction after %s us, then %s faults; it goes on, every page right\n' \
+		"$(status second first-run-us)" "$(status second faults)"
+}
+
+migrate_guest() {
+	local port report
+	step 9 "The same guest goes to another process, which pulls its memory while it runs"
+	machine third receive --listen 127.0.0.1:0
+	says third.output 1 'listening on port'
+	port=$(sed -n 's/.*listening on port //p' "$work/third.output")
+	report=$("$lazyvm" migrate --control "$work/second.socket" "127.0.0.1:$port")
+	printf '  %s\n' "$report"
+	goes_on third
+	"$lazyvm" quit --control "$work/third.socket"
+	printf '  it goes on there, every page right\n'
+}
+
+run_guests() {
+	if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+		restore_guest
+		migrate_guest
+	else
+		printf '\n[8/9] [9/9] No guest is run: there is no /dev/kvm, or no permission for it\n'
+	fi
+}
+
 parse "$@"
-trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+trap 'end_machines; [ -z "$work" ] || rm -rf "$work"' EXIT
 build_all
 check_permission
 SECONDS=0
@@ -132,4 +214,5 @@ replay_trace
 make_snapshot
 compare_working_sets
 compare
+run_guests
 printf '\nEvery page was as in the image. %s s after the build.\n' "$SECONDS"

@@ -7,36 +7,36 @@
 #include "machine_parts.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
-/* RECORD_SHAPE; followed by base and length of each region. */
+/* RECORD_SHAPE; of the regions, those that there are. */
 struct shape_record {
 	uint32_t vcpu_count;
 	uint32_t region_count;
 	struct {
 		uint64_t base;
 		uint64_t length;
-	} regions[];
+	} regions[GUEST_MEMORY_REGIONS_MAX];
 };
 
 static size_t record_length(size_t regions)
 {
-	return sizeof(struct shape_record) + regions * 2 * sizeof(uint64_t);
+	return offsetof(struct shape_record, regions) + regions * 2 * sizeof(uint64_t);
 }
 
 static int save_shape(const struct machine_shape *shape, struct machine_state *state)
 {
-	_Alignas(8) unsigned char bytes[sizeof(struct shape_record) +
-					GUEST_MEMORY_REGIONS_MAX * 2 * sizeof(uint64_t)] = {0};
-	struct shape_record *record = (void *)bytes;
+	struct shape_record record = {
+		.vcpu_count = shape->vcpu_count,
+		.region_count = (uint32_t)shape->memory.region_count,
+	};
 
-	record->vcpu_count = shape->vcpu_count;
-	record->region_count = (uint32_t)shape->memory.region_count;
 	for (size_t i = 0; i < shape->memory.region_count; i++) {
-		record->regions[i].base = shape->memory.regions[i].base;
-		record->regions[i].length = shape->memory.regions[i].length;
+		record.regions[i].base = shape->memory.regions[i].base;
+		record.regions[i].length = shape->memory.regions[i].length;
 	}
-	return machine_state_add(state, RECORD_SHAPE, 0, bytes,
+	return machine_state_add(state, RECORD_SHAPE, 0, &record,
 				 record_length(shape->memory.region_count));
 }
 
@@ -46,7 +46,7 @@ int machine_state_shape(const struct machine_state *state, struct machine_shape 
 	const struct shape_record *record = machine_state_find(state, RECORD_SHAPE, 0, &length);
 	struct machine_shape shape = {0};
 
-	if (record == NULL || length < sizeof(*record))
+	if (record == NULL || length < record_length(0))
 		return fault("the state of the machine does not say what machine it is of");
 	if (record->vcpu_count == 0 || record->vcpu_count > MACHINE_VCPUS_MAX)
 		return fault("the state is of a machine with %" PRIu32
