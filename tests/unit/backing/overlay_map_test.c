@@ -59,7 +59,7 @@ static int tear_down(void **state)
 
 static void set(uint64_t first, uint64_t count, enum lm_overlay_state state)
 {
-	memset(states + first, state, count);
+	memset(states + first, (int)state, count);
 	lm_overlay_map_set(&map, first, count, state);
 }
 
