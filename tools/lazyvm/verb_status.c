@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "control_verbs.h"
+#include "migrate.h"
 #include "monitor.h"
 
 #include <inttypes.h>
@@ -31,6 +32,7 @@ static void run(struct monitor *monitor, char *const *words, size_t count,
 {
 	const struct guest_memory *memory = machine_memory(monitor->machine);
 	struct lazymem_statistics statistics = {.size = sizeof(statistics)};
+	char migration[256];
 	enum machine_end end;
 	char *reason;
 
@@ -41,15 +43,16 @@ static void run(struct monitor *monitor, char *const *words, size_t count,
 		return;
 	}
 	end = machine_get_end(monitor->machine, NULL, &reason);
+	migrate_describe(migration, sizeof(migration));
 	control_ok(answer,
 		   "state=%s vcpus=%u memory=%" PRIu64 " kind=%s pages=%" PRIu64
 		   " pages-present=%" PRIu64 " faults=%" PRIu64 " bytes-read=%" PRIu64
-		   " exits=%" PRIu64 " discarded=%" PRIu64 " first-run-us=%" PRIu64 "%s%s",
+		   " exits=%" PRIu64 " discarded=%" PRIu64 " first-run-us=%" PRIu64 "%s%s%s",
 		   state_name(monitor->machine, end), machine_shape(monitor->machine)->vcpu_count,
 		   guest_memory_length(&memory->shape), guest_memory_kinds[memory->options.kind],
 		   statistics.pages_total, statistics.pages_populated, statistics.faults,
 		   statistics.bytes_read, machine_exits(monitor->machine),
-		   machine_discarded(monitor->machine), first_run_us(monitor),
+		   machine_discarded(monitor->machine), first_run_us(monitor), migration,
 		   end != MACHINE_GOES_ON ? " reason=" : "",
 		   end != MACHINE_GOES_ON && reason != NULL ? reason : "");
 	free(reason);

@@ -131,6 +131,9 @@ int wire_parse_header(const unsigned char header[WIRE_HEADER], struct wire_heade
 	unsigned type = (unsigned)load(header + AT_TYPE, 2);
 	size_t length = (size_t)load(header + AT_LENGTH, 4);
 
+	/* A TLS alert, or the beginning of a handshake. */
+	if ((header[0] == 0x15 || header[0] == 0x16) && header[1] == 3)
+		return fault("the peer speaks TLS, which is not expected here");
 	if (memcmp(header + AT_MAGIC, magic, sizeof(magic)) != 0)
 		return fault("the peer is no lazyvm: its message begins with "
 			     "%02x %02x %02x %02x",

@@ -1,0 +1,43 @@
+#!/bin/bash
+# With certificates; a source with one of another authority is turned away.
+set -euo pipefail
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/tools/lazyvm_lib.sh
+. "$(dirname "$0")/lazyvm_lib.sh"
+# shellcheck source=tests/tools/lazyvm_migrate_lib.sh
+. "$(dirname "$0")/lazyvm_migrate_lib.sh"
+cd "$work"
+needs_network
+
+command -v certtool >/dev/null || skip "no certtool: package gnutls-bin"
+
+# authority DIRECTORY: it and the certificates of both sides.
+authority() {
+	local side address
+	mkdir "$1"
+	printf 'cn = test\nca\ncert_signing_key\n' >template
+	certtool --generate-privkey --ecc --outfile "$1/ca-key.pem" 2>/dev/null
+	certtool --generate-self-signed --load-privkey "$1/ca-key.pem" --template template \
+		--outfile "$1/ca-cert.pem" 2>/dev/null
+	for side in server client; do
+		printf 'cn = test\ntls_www_%s\nsigning_key\n' $side >template
+		for address in $here $there; do
+			echo "ip_address = $address" >>template
+		done
+		certtool --generate-privkey --ecc --outfile "$1/$side-key.pem" 2>/dev/null
+		certtool --generate-certificate --load-ca-certificate "$1/ca-cert.pem" \
+			--load-ca-privkey "$1/ca-key.pem" --load-privkey "$1/$side-key.pem" \
+			--template template --outfile "$1/$side-cert.pem" 2>/dev/null
+	done
+}
+
+authority ours
+authority theirs
+source_of
+destination_of --tls-certificates ours
+! grep -q 'without GnuTLS' destination.errors || skip "built without GnuTLS"
+refuses 1 'TLS' migrate --control source.socket --tls-certificates theirs $there:"$port"
+stays
+depart --tls-certificates ours
+arrived

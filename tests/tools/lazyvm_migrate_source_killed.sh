@@ -1,0 +1,25 @@
+#!/bin/bash
+# The source is killed before it has sent everything: the guest is stopped, and can be looked at.
+set -euo pipefail
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/tools/lazyvm_lib.sh
+. "$(dirname "$0")/lazyvm_lib.sh"
+# shellcheck source=tests/tools/lazyvm_migrate_lib.sh
+. "$(dirname "$0")/lazyvm_migrate_lib.sh"
+cd "$work"
+needs_network
+
+source_of
+destination_of --timeout 1 --give-up 2
+begin_departure --bandwidth 4000000
+await_state source 'migration=filling'
+nbdkit=$(pgrep -P "${pid[source]}" nbdkit)
+kill -KILL "${pid[source]}"
+departed 1
+await_state destination 'state=failed .*reason=the source of the migration is gone'
+sound ./*.serial
+! kill -0 "$nbdkit" 2>/dev/null || fail "nbdkit has outlived the source"
+ask destination quit
+ended destination 1
+grep -q 'the source of the migration is gone' destination.errors || fail "not said why"
