@@ -14,6 +14,7 @@
 enum {
 	OPTION_SOCKET = OPTION_OWN,
 	OPTION_ROUNDS,
+	OPTION_STOP_AND_COPY,
 	OPTION_BANDWIDTH,
 	OPTION_TIMEOUT,
 	OPTION_PSK,
@@ -27,6 +28,7 @@ enum {
 static const struct option migrate_options[] = {
 	{"control", required_argument, NULL, OPTION_SOCKET},
 	{"rounds", required_argument, NULL, OPTION_ROUNDS},
+	{"stop-and-copy", no_argument, NULL, OPTION_STOP_AND_COPY},
 	{"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"tls-psk", required_argument, NULL, OPTION_PSK},
@@ -80,6 +82,9 @@ static void take(void *context, int option, const char *value)
 		break;
 	case OPTION_ROUNDS:
 		add_word(request, "rounds=%d", arguments_integer("rounds", value, 0, ROUNDS_MOST));
+		break;
+	case OPTION_STOP_AND_COPY:
+		add_word(request, "stop-and-copy");
 		break;
 	case OPTION_BANDWIDTH:
 		add_word(request, "bandwidth=%" PRIu64, arguments_size("bandwidth", value));
@@ -139,7 +144,8 @@ static int run_cancel(const struct command *command, int argc, char **argv)
 
 const struct command command_migrate = {
 	.name = "migrate",
-	.usage = "--control SOCKET [--rounds N] [--bandwidth SIZE] [--timeout SECONDS]\n"
+	.usage = "--control SOCKET [--rounds N | --stop-and-copy] [--bandwidth SIZE] [--timeout "
+		 "SECONDS]\n"
 		 "[--tls-psk FILE | --tls-certificates DIRECTORY] ADDRESS:PORT",
 	.help = "Move the guest to a `lazyvm receive` that listens at ADDRESS:PORT. Its memory is "
 		"of the\n"
@@ -149,6 +155,8 @@ const struct command command_migrate = {
 		"\n"
 		"  --control SOCKET  that the machine listens on\n"
 		"  --rounds N        copy memory while the guest still runs here, at most N times\n"
+		"  --stop-and-copy   copy all memory while the guest stands still, to compare "
+		"with\n"
 		"  --bandwidth SIZE  bytes a second of what the guest does not wait for\n"
 		"  --timeout SECONDS  that the destination may be silent before it counts as lost; "
 		"default 5\n"

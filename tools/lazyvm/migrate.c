@@ -172,6 +172,14 @@ static enum link_result offer_memory(struct migration *migration)
 	return result;
 }
 
+static void halt_guest(struct migration *migration)
+{
+	if (migration->paused_ns != 0)
+		return;
+	migration->paused_ns = clock_ns();
+	machine_pause(migration->monitor->machine);
+}
+
 static int prepare(struct migration *migration)
 {
 	if (migrate_connect(migration) != LINK_OK || greet(migration) != LINK_OK ||
@@ -179,6 +187,8 @@ static int prepare(struct migration *migration)
 	    offer_memory(migration) != LINK_OK)
 		return -1;
 	migrate_set_phase(MIGRATE_COPYING, false);
+	if (migration->options->stops_first)
+		halt_guest(migration);
 	return migrate_copy_rounds(migration) == LINK_OK ? 0 : -1;
 }
 
@@ -223,8 +233,7 @@ static int stop_guest(struct migration *migration)
 	struct machine *machine = migration->monitor->machine;
 	struct guest_memory *memory = machine_memory(machine);
 
-	migration->paused_ns = clock_ns();
-	machine_pause(machine);
+	halt_guest(migration);
 	if (machine_save(machine, &migration->state) != 0)
 		return -1;
 	migration->report.state_length = migration->state.length;

@@ -18,6 +18,7 @@ struct migrate_options {
 	unsigned rounds;           /* of pre-copy, at most */
 	uint64_t bytes_per_second; /* of what nobody waits for; 0: no limit */
 	unsigned patience_ms;      /* how long the destination may be silent */
+	bool stops_first;          /* the guest stands still while all of its memory is copied */
 };
 
 struct migrate_report {

@@ -45,6 +45,8 @@ static int take_word(struct migrate_options *options, const char *word)
 	} else if ((value = value_of(word, "timeout-ms")) != NULL) {
 		result = take_number(value, MIGRATE_PATIENCE_MOST_MS, &number);
 		options->patience_ms = (unsigned)number;
+	} else if (strcmp(word, "stop-and-copy") == 0) {
+		options->stops_first = true;
 	} else if ((value = value_of(word, "tls-psk")) != NULL) {
 		options->security = (struct link_security){WIRE_PSK, value};
 	} else if ((value = value_of(word, "tls-certificates")) != NULL) {
@@ -61,6 +63,11 @@ static int take_words(struct migrate_options *options, char *const *words, size_
 	for (size_t i = 2; i < count; i++)
 		if (take_word(options, words[i]) != 0)
 			return -1;
+	/* One round is everything, and nothing is written after it. */
+	if (options->stops_first && options->rounds > 0)
+		return fault("stop-and-copy: there are no rounds while the guest runs");
+	if (options->stops_first)
+		options->rounds = 1;
 	if (options->patience_ms == 0)
 		return fault("timeout-ms=0: nothing can be waited for");
 	return 0;
@@ -131,10 +138,11 @@ static void run_cancel(struct monitor *monitor, char *const *words, size_t count
 
 const struct control_verb verb_migrate = {
 	.name = "migrate",
-	.usage = "ADDRESS:PORT [rounds=N] [bandwidth=BYTES] [timeout-ms=N] [tls-psk=FILE] "
+	.usage = "ADDRESS:PORT [rounds=N] [stop-and-copy] [bandwidth=BYTES] [timeout-ms=N] "
+		 "[tls-psk=FILE] "
 		 "[tls-certificates=DIRECTORY]",
 	.words_least = 2,
-	.words_most = 7,
+	.words_most = 8,
 	.run = run_migrate,
 };
 
