@@ -7,7 +7,12 @@
 #include <support/actor.h>
 #include <support/guest.h>
 
+/* What must not be done in one go has to take much longer than LONGEST. */
+#ifdef __SANITIZE_THREAD__
+#define LARGE (16 * GIB) /* for which a page takes many times as long */
+#else
 #define LARGE (128 * GIB)
+#endif
 #define SMALL (4 * GIB) /* more pages than are touched */
 #define LONGEST (MILLISECONDS(100) * TIME_SCALE)
 
