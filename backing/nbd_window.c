@@ -73,6 +73,20 @@ void lm_nbd_window_sent(struct lm_nbd_window *window, size_t length, uint64_t no
 	window->due += time_of(window, length);
 }
 
+static void set_size(struct lm_nbd_window *window, uint64_t size)
+{
+	window->size = size < LM_NBD_WINDOW_LEAST ? LM_NBD_WINDOW_LEAST : size;
+}
+
+/* Once for all that was under way together. */
+static void shrink_for_queue(struct lm_nbd_window *window, uint64_t sent, uint64_t now)
+{
+	if (sent < window->last_queue)
+		return;
+	window->last_queue = now;
+	set_size(window, window->size - window->size / 8);
+}
+
 void lm_nbd_window_answered(struct lm_nbd_window *window, size_t length, uint64_t sent,
 			    uint64_t now)
 {
@@ -85,12 +99,9 @@ void lm_nbd_window_answered(struct lm_nbd_window *window, size_t length, uint64_
 	if (window->last_demand >= sent)
 		return;
 	if (taken > 2 * window->shortest + QUEUE_NS)
-		window->size -= window->size / 8;
+		shrink_for_queue(window, sent, now);
 	else if (was_full)
-		window->size += length;
-	if (window->size < LM_NBD_WINDOW_LEAST)
-		window->size = LM_NBD_WINDOW_LEAST;
-	window->size = lm_min(window->size, LM_NBD_WINDOW_MOST);
+		window->size = lm_min(window->size + length, LM_NBD_WINDOW_MOST);
 }
 
 void lm_nbd_window_lost(struct lm_nbd_window *window, size_t length)
@@ -101,7 +112,5 @@ void lm_nbd_window_lost(struct lm_nbd_window *window, size_t length)
 void lm_nbd_window_demand(struct lm_nbd_window *window, uint64_t now)
 {
 	window->last_demand = now;
-	window->size /= 2;
-	if (window->size < LM_NBD_WINDOW_LEAST)
-		window->size = LM_NBD_WINDOW_LEAST;
+	set_size(window, window->size / 2);
 }

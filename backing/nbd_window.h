@@ -22,6 +22,7 @@ struct lm_nbd_window {
 	uint64_t bytes_per_second; /* 0: no limit */
 	uint64_t due;              /* nothing goes off before, ns */
 	uint64_t last_demand;      /* when somebody last came to wait, ns */
+	uint64_t last_queue;       /* when it last shrank because of a queue, ns */
 	uint64_t shortest;         /* an answer ever took, ns; 0: none came yet */
 };
 

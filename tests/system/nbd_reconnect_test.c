@@ -278,6 +278,7 @@ static void test_it_gives_up_and_a_later_retry_heals(void **state)
 	end();
 }
 
+static _Atomic(struct lazymem_backing *) published;
 static _Atomic int own_thread_answer;
 
 static void update_on_own_thread(void *context, enum lazymem_nbd_state state, const char *sentence)
@@ -285,7 +286,7 @@ static void update_on_own_thread(void *context, enum lazymem_nbd_state state, co
 	(void)context;
 	(void)sentence;
 	if (state == LAZYMEM_NBD_LOST)
-		own_thread_answer = lazymem_nbd_update_extents(backing);
+		own_thread_answer = lazymem_nbd_update_extents(published);
 }
 
 static bool is_answered(void *argument)
@@ -304,6 +305,7 @@ static void test_holes_are_not_asked_for_on_the_thread_that_would_ask(void **sta
 		&(struct lazymem_nbd_options){.size = sizeof(struct lazymem_nbd_options),
 					      .on_state = update_on_own_thread},
 		&backing));
+	published = backing;
 	nbd_server_kill(&server);
 	assert_true(await(is_answered, NULL));
 	assert_int_equal(own_thread_answer, -EDEADLK);
