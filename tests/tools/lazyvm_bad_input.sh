@@ -38,16 +38,26 @@ open(sys.argv[1], "wb").write(data)
 PYTHON
 }
 
-# bad TEXT: the state in `bad` is refused, from a file, and as a snapshot's.
+# made_of FILE: a snapshot `made` with that state.
+made_of() {
+	rm -f made
+	"$lazymem" create --region 0:4M --region 4G:4M --blob lazyvm="$1" image made
+}
+
+# bad TEXT: the state in `bad` is refused.
 bad() {
 	refuses 1 "$1" restore --state bad image
-	rm -f made
-	"$lazymem" create --region 0:4M --region 4G:4M --blob lazyvm=bad image made
-	refuses 1 "$1" restore made
 	cp state bad
 }
+
+# bad_in_snapshot TEXT: also as a snapshot's.
+bad_in_snapshot() {
+	made_of bad
+	refuses 1 "$1" restore made
+	bad "$1"
+}
 cp state bad
-"$lazymem" create --region 0:4M --region 4G:4M --blob lazyvm=state image made
+made_of state
 start sound restore made
 await sound.serial 2 'ended round'
 ask sound quit
@@ -56,7 +66,7 @@ ends 0
 put bad 0 X
 bad 'is no state of a machine of lazyvm'
 put bad 8 '\002'
-bad 'is of version 2, and this lazyvm reads version 1'
+bad_in_snapshot 'is of version 2, and this lazyvm reads version 1'
 put bad 13 '\001'
 bad 'has flags 0x100'
 for length in 0 31 32 33 1000 $(($(stat -c %s state) - 1)); do
@@ -64,7 +74,7 @@ for length in 0 31 32 33 1000 $(($(stat -c %s state) - 1)); do
 	bad 'truncated'
 done
 cat state state >bad
-bad 'has a tail'
+bad_in_snapshot 'has a tail'
 put bad 100 '\377\377\377'
 bad 'damaged'
 
@@ -82,7 +92,7 @@ seal bad
 bad 'with 65 vCPUs'
 put bad 48 '\003'
 seal bad
-bad 'lacks the features of vCPU 2'
+bad_in_snapshot 'lacks the features of vCPU 2'
 put bad 52 '\011'
 seal bad
 bad 'with 9 regions'
@@ -92,7 +102,7 @@ bad 'is not in blocks of 2 MiB'
 put bad 64 '\000\000\140\000'
 seal bad
 refuses 1 'the guest has 10485760 bytes of memory' restore --state bad image
-"$lazymem" create --region 0:4M --region 4G:4M --blob lazyvm=bad image made
+made_of bad
 refuses 1 'and the state of its machine at [0x0+0x600000]' restore made
 cp state bad
 

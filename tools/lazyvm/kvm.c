@@ -14,7 +14,6 @@
 #define TASK_STATE 0xfffbd000ul
 
 #define CPUID_ENTRIES 256
-#define MSRS_MOST 4096
 
 #define FEATURE_VMX (1u << 5) /* leaf 1, ECX */
 #define FEATURE_SVM (1u << 2) /* leaf 0x80000001, ECX */
@@ -116,13 +115,14 @@ struct kvm_cpuid2 *kvm_supported_cpuid(const struct kvm *kvm)
 
 struct kvm_msr_list *kvm_msr_list(const struct kvm *kvm)
 {
-	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MSRS_MOST * sizeof(list->indices[0]));
+	struct kvm_msr_list *list =
+		calloc(1, sizeof(*list) + KVM_MSRS_MOST * sizeof(list->indices[0]));
 
 	if (list == NULL) {
 		fault("no memory for the registers of a vCPU");
 		return NULL;
 	}
-	list->nmsrs = MSRS_MOST;
+	list->nmsrs = KVM_MSRS_MOST;
 	if (kvm_call(kvm->system, KVM_GET_MSR_INDEX_LIST, list) < 0) {
 		free(list);
 		return NULL;

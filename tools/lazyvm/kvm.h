@@ -30,7 +30,9 @@ void kvm_close(struct kvm *kvm);
  * whose state would be one more to keep. For the caller to free. NULL: a sentence. */
 struct kvm_cpuid2 *kvm_supported_cpuid(const struct kvm *kvm);
 
-/* The registers that are to be kept. For the caller to free. NULL: a sentence. */
+#define KVM_MSRS_MOST 4096
+
+/* The registers that are to be kept, at most so many. For the caller to free. NULL: a sentence. */
 struct kvm_msr_list *kvm_msr_list(const struct kvm *kvm);
 
 #endif

@@ -163,65 +163,68 @@ static int restore_xsave(const struct vcpu *vcpu, const struct machine_state *st
 
 /* ---- model-specific registers --------------------------------------------------- */
 
-static struct kvm_msrs *allocate_msrs(size_t count)
+/* Read or write registers, as far as KVM does: how many, and at most the one behind these is refused. */
+static uint32_t access_msrs(const struct vcpu *vcpu, unsigned long request,
+			    struct kvm_msr_entry *entries, uint32_t count)
 {
-	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + count * sizeof(msrs->entries[0]));
+	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + count * sizeof(*entries));
+	int done;
 
 	if (msrs == NULL)
-		fault("no memory for %zu registers of a vCPU", count);
-	else
-		msrs->nmsrs = (uint32_t)count;
-	return msrs;
+		return 0;
+	msrs->nmsrs = count;
+	memcpy(msrs->entries, entries, count * sizeof(*entries));
+	done = ioctl(vcpu->fd, request, msrs);
+	if (done > 0)
+		memcpy(entries, msrs->entries, (uint32_t)done * sizeof(*entries));
+	free(msrs);
+	return done > 0 ? (uint32_t)done : 0;
 }
 
-/* KVM stops at the first one that it cannot read: such a one is left out. */
-static int read_msrs(const struct vcpu *vcpu, struct kvm_msrs *msrs)
+/* Such as cannot be read are left out. How many were kept. */
+static uint32_t read_msrs(const struct vcpu *vcpu, struct kvm_msr_entry *entries, uint32_t count)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < msrs->nmsrs; i++) {
-		struct {
-			struct kvm_msrs head;
-			struct kvm_msr_entry entry;
-		} one = {.head = {.nmsrs = 1}, .entry = msrs->entries[i]};
-
-		if (ioctl(vcpu->fd, KVM_GET_MSRS, &one) == 1)
-			msrs->entries[kept++] = one.entry;
+	while (kept < count) {
+		kept += access_msrs(vcpu, KVM_GET_MSRS, entries + kept, count - kept);
+		if (kept < count) {
+			count--;
+			memmove(entries + kept, entries + kept + 1,
+				(count - kept) * sizeof(*entries));
+		}
 	}
-	msrs->nmsrs = kept;
-	return 0;
+	return kept;
 }
 
 static int save_msrs(const struct vcpu *vcpu, struct machine_state *state)
 {
 	struct kvm_msr_list *list = kvm_msr_list(&vcpu->machine->kvm);
-	struct kvm_msrs *msrs = list != NULL ? allocate_msrs(list->nmsrs) : NULL;
+	struct kvm_msr_entry *entries =
+		list != NULL ? calloc(list->nmsrs + 1, sizeof(*entries)) : NULL;
 	int result = -1;
 
-	if (msrs != NULL) {
+	if (entries != NULL) {
 		for (uint32_t i = 0; i < list->nmsrs; i++)
-			msrs->entries[i].index = list->indices[i];
-		read_msrs(vcpu, msrs);
-		result = machine_state_add(state, RECORD_MSRS, vcpu->index, msrs->entries,
-					   msrs->nmsrs * sizeof(msrs->entries[0]));
+			entries[i].index = list->indices[i];
+		result =
+			machine_state_add(state, RECORD_MSRS, vcpu->index, entries,
+					  read_msrs(vcpu, entries, list->nmsrs) * sizeof(*entries));
+	} else if (list != NULL) {
+		fault("no memory for %u registers of vCPU %u", list->nmsrs, vcpu->index);
 	}
-	free(msrs);
+	free(entries);
 	free(list);
 	return result;
 }
 
 /* Some can be read, and not be written, at least not on this host: that matters only where
  * the vCPU would have another value than it had. */
-static int restore_msr(const struct vcpu *vcpu, const struct kvm_msr_entry *entry)
+static int check_msr(const struct vcpu *vcpu, const struct kvm_msr_entry *entry)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = {.head = {.nmsrs = 1}, .entry = *entry};
+	struct kvm_msr_entry own = *entry;
 
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, &one) == 1)
-		return 0;
-	if (ioctl(vcpu->fd, KVM_GET_MSRS, &one) == 1 && one.entry.data == entry->data)
+	if (access_msrs(vcpu, KVM_GET_MSRS, &own, 1) == 1 && own.data == entry->data)
 		return 0;
 	return fault("vCPU %u: the model-specific register 0x%x cannot be 0x%llx on this host",
 		     vcpu->index, entry->index, entry->data);
@@ -229,16 +232,19 @@ static int restore_msr(const struct vcpu *vcpu, const struct kvm_msr_entry *entr
 
 static int restore_msrs(const struct vcpu *vcpu, const struct machine_state *state)
 {
-	size_t length;
-	const struct kvm_msr_entry *entries =
-		machine_state_find(state, RECORD_MSRS, vcpu->index, &length);
+	size_t length = 0;
+	const void *saved = machine_state_find(state, RECORD_MSRS, vcpu->index, &length);
+	struct kvm_msr_entry entries[KVM_MSRS_MOST];
+	const uint32_t count = (uint32_t)(length / sizeof(entries[0]));
 
-	if (entries == NULL || length % sizeof(*entries) != 0)
+	if (saved == NULL || length % sizeof(entries[0]) != 0 || length > sizeof(entries))
 		return fault("the state of the machine lacks the model-specific registers of "
 			     "vCPU %u",
 			     vcpu->index);
-	for (size_t i = 0; i < length / sizeof(*entries); i++) {
-		if (restore_msr(vcpu, &entries[i]) != 0)
+	memcpy(entries, saved, length);
+	for (uint32_t done = 0; done < count; done++) {
+		done += access_msrs(vcpu, KVM_SET_MSRS, entries + done, count - done);
+		if (done < count && check_msr(vcpu, &entries[done]) != 0)
 			return -1;
 	}
 	return 0;
