@@ -37,16 +37,22 @@ static void copy_racing(unsigned char *to, const unsigned char *from, size_t len
 static void disk_write(void *object, struct lazymem_write *write)
 {
 	struct disk *disk = object;
+	unsigned char *copy = malloc(write->length);
 	int error = 0;
 
+	/* Without the lock: a page that was discarded meanwhile faults, and who serves
+	 * that fault may be reading here. */
+	assert_non_null(copy);
+	copy_racing(copy, write->buffer, write->length);
 	pthread_mutex_lock(&disk->lock);
 	if (disk->fails_writes) {
 		error = -EIO;
 	} else {
-		copy_racing(disk->bytes + write->offset, write->buffer, write->length);
+		memcpy(disk->bytes + write->offset, copy, write->length);
 		disk->written += write->length;
 	}
 	pthread_mutex_unlock(&disk->lock);
+	free(copy);
 	lazymem_write_complete(write, error);
 }
 
