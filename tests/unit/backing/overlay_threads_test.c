@@ -23,6 +23,7 @@
 #define STRIPE 700 /* bytes of one, then those of the next: blocks are shared */
 
 static atomic_bool over;
+static pthread_barrier_t phases; /* the writers, and who looks at what they have done */
 
 static uint64_t below(uint64_t *seed, uint64_t limit)
 {
@@ -58,20 +59,14 @@ static void write_stripe(struct lm_queue *queue, uint64_t offset, size_t length)
 	assert_int_equal(error, 0);
 }
 
-static void *change(void *argument)
+static void change(struct lm_queue *queue, size_t number, uint64_t *seed)
 {
-	const size_t number = (size_t)argument % WRITERS;
 	const size_t stripes = LENGTH / STRIPE / WRITERS;
-	uint64_t seed = (uint64_t)(size_t)argument * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	struct lm_queue *queue = NULL;
 
-	if (number % 2 == 0 && lm_queue_create(4, &queue) != 0)
-		queue = NULL;
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		const uint64_t stripe = below(&seed, stripes) * WRITERS + number;
-		const uint64_t offset = stripe * STRIPE;
+		const uint64_t offset = (below(seed, stripes) * WRITERS + number) * STRIPE;
 
-		if (below(&seed, 4) == 0) {
+		if (below(seed, 4) == 0) {
 			const int error = lazymem_backing_discard(overlay, offset, STRIPE);
 
 			if (error == 0)
@@ -79,9 +74,24 @@ static void *change(void *argument)
 			else
 				assert_int_equal(error, -EBUSY);
 		} else {
-			memset(expected + offset, (int)below(&seed, 256), STRIPE);
+			memset(expected + offset, (int)below(seed, 256), STRIPE);
 			write_stripe(queue, offset, STRIPE);
 		}
+	}
+}
+
+static void *change_in_phases(void *argument)
+{
+	const size_t number = (size_t)argument;
+	uint64_t seed = number + 77;
+	struct lm_queue *queue = NULL;
+
+	if (number % 2 == 0 && lm_queue_create(4, &queue) != 0)
+		queue = NULL;
+	for (size_t phase = 0; phase < PHASES; phase++) {
+		pthread_barrier_wait(&phases);
+		change(queue, number, &seed);
+		pthread_barrier_wait(&phases);
 	}
 	lm_queue_destroy(queue);
 	return NULL;
@@ -106,39 +116,33 @@ static void *read_on_and_on(void *argument)
 	return NULL;
 }
 
-static void play_a_phase(size_t phase)
-{
-	pthread_t writers[WRITERS];
-
-	for (size_t i = 0; i < WRITERS; i++)
-		assert_int_equal(
-			pthread_create(&writers[i], NULL, change, (void *)(phase * WRITERS + i)),
-			0);
-	for (size_t i = 0; i < WRITERS; i++)
-		pthread_join(writers[i], NULL);
-	assert_holds();
-}
-
 /* After each phase all is discarded, so that every block is brought up anew. */
 static void nobody_loses_a_byte(void **state)
 {
-	pthread_t others[3];
+	pthread_t writers[WRITERS], others[3];
 
 	(void)state;
 	open_overlay();
 	atomic_store(&over, false);
+	pthread_barrier_init(&phases, NULL, WRITERS + 1);
 	assert_int_equal(pthread_create(&others[0], NULL, flush_on_and_on, NULL), 0);
 	assert_int_equal(pthread_create(&others[1], NULL, flush_on_and_on, NULL), 0);
 	assert_int_equal(pthread_create(&others[2], NULL, read_on_and_on, NULL), 0);
+	for (size_t i = 0; i < WRITERS; i++)
+		assert_int_equal(pthread_create(&writers[i], NULL, change_in_phases, (void *)i), 0);
 	for (size_t phase = 0; phase < PHASES; phase++) {
-		play_a_phase(phase);
-		if (phase + 1 < PHASES)
+		if (phase > 0)
 			discard(0, LENGTH);
+		pthread_barrier_wait(&phases);
+		pthread_barrier_wait(&phases);
+		assert_holds();
 	}
+	for (size_t i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
 	atomic_store(&over, true);
 	for (size_t i = 0; i < 3; i++)
 		pthread_join(others[i], NULL);
-	assert_holds();
+	pthread_barrier_destroy(&phases);
 	flush();
 	crash();
 	assert_holds();
