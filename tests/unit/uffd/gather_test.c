@@ -443,6 +443,25 @@ static void fault_joins_the_run_it_is_for(void **state)
 	assert_at_rest();
 }
 
+static void a_gather_is_read_in_the_background_until_a_fault_joins_it(void **state)
+{
+	(void)state;
+	stage.source.holds = true;
+	QUEUE({3, 1}, {10, 2});
+	step();
+	assert_int_equal(stage.source.flags[0], LAZYMEM_READ_BACKGROUND);
+	send_fault(host_of(11), 0);
+	send_fault(host_of(10), 0);
+	lm_serve_messages(&stage.worker, &stage.attachment);
+	assert_int_equal(stage.source.hurries, 0);
+	lm_serve_backlog(&stage.worker);
+	assert_ptr_equal(stage.source.hurried, stage.source.held[0]);
+	assert_int_equal(stage.source.hurries, 1); /* they are in one slot */
+	source_complete(0);
+	run_reads();
+	assert_at_rest();
+}
+
 static uint64_t counted_at_wake;
 
 static void look_at_wake(enum verb verb)
@@ -697,6 +716,7 @@ int main(void)
 		ON(set_up, page_discarded_in_flight_is_not_installed),
 		ON(set_up, run_discarded_in_flight_is_over),
 		ON(set_up, fault_joins_the_run_it_is_for),
+		ON(set_up, a_gather_is_read_in_the_background_until_a_fault_joins_it),
 		ON(set_up, fault_is_counted_when_its_thread_was_woken),
 		ON(set_up, postponed_run_keeps_its_part_of_the_buffer),
 		ON(set_up, failed_gather_loses_the_bad_run_only),

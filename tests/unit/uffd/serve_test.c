@@ -619,6 +619,39 @@ static void fault_that_joins_a_prefetch_is_recorded(void **state)
 	assert_recorded(0, 6);
 }
 
+static void what_a_fault_asks_for_is_not_read_in_the_background(void **state)
+{
+	(void)state;
+	stage.source.holds = true;
+	send_page(4);
+	serve();
+	assert_int_equal(stage.source.flags[0], 0);
+	send_page(4);
+	serve();
+	assert_int_equal(stage.source.hurries, 0);
+	source_complete(0);
+	run_reads();
+}
+
+static void a_fault_that_joins_a_prefetch_hurries_it_once(void **state)
+{
+	struct lm_slot *slot = claim_slot(5, 2, 0);
+
+	(void)state;
+	slot->demand = false;
+	stage.source.holds = true;
+	lm_slot_advance(slot);
+	assert_int_equal(stage.source.flags[0], LAZYMEM_READ_BACKGROUND);
+	send_page(6);
+	serve();
+	assert_ptr_equal(stage.source.hurried, &slot->read);
+	send_page(5);
+	serve();
+	assert_int_equal(stage.source.hurries, 1);
+	source_complete(0);
+	run_reads();
+}
+
 /* ---- at rest ------------------------------------------------------------- */
 
 static void outcomes_add_up_at_rest(void **state)
@@ -804,6 +837,8 @@ int main(void)
 		ON_PRIVATE(twins_are_one_read),
 		ON_PRIVATE(twins_are_two_faults),
 		ON_PRIVATE(fault_for_a_page_under_way_joins_it),
+		ON_PRIVATE(what_a_fault_asks_for_is_not_read_in_the_background),
+		ON_PRIVATE(a_fault_that_joins_a_prefetch_hurries_it_once),
 		ON_PRIVATE(slow_page_holds_up_no_other),
 		ON_PRIVATE(address_of_nobody_is_woken_and_that_is_all),
 		ON_PRIVATE(all_messages_are_read_at_once),

@@ -54,9 +54,12 @@ struct source {
 	uint64_t offsets[1024]; /* of a read in parts, of its first one */
 	size_t lengths[1024];
 	size_t part_counts[1024]; /* 0: not in parts */
+	unsigned flags[1024];
 	size_t reads;
-	unsigned char identity;     /* every byte of it; 0: none */
-	uint64_t ahead_offsets[64]; /* advice */
+	size_t hurries;
+	const struct lazymem_read *hurried; /* last */
+	unsigned char identity;             /* every byte of it; 0: none */
+	uint64_t ahead_offsets[64];         /* advice */
 	uint64_t ahead_lengths[64];
 	size_t aheads;
 };
@@ -124,6 +127,7 @@ static inline void source_read(void *object, struct lazymem_read *read)
 	assert_true(source->reads < 1024);
 	source->offsets[source->reads] = part_at(read, 0).offset;
 	source->part_counts[source->reads] = read->parts != NULL ? read->part_count : 0;
+	source->flags[source->reads] = read->flags;
 	source->lengths[source->reads++] = read->length;
 	source_fill(read);
 	if (!source->holds) {
@@ -132,6 +136,14 @@ static inline void source_read(void *object, struct lazymem_read *read)
 	}
 	assert_true(source->held_count < 8);
 	source->held[source->held_count++] = read;
+}
+
+static inline void source_hurry(void *object, struct lazymem_read *read)
+{
+	struct source *source = object;
+
+	source->hurries++;
+	source->hurried = read;
 }
 
 static inline void source_readahead(void *object, uint64_t offset, uint64_t length)
@@ -185,6 +197,7 @@ static inline struct lazymem_backing_operations source_operations(void)
 		.read = source_read,
 		.extent = source_extent,
 		.read_parts = stage.in_parts ? source_read : NULL,
+		.hurry = source_hurry,
 		.identity = source_identity,
 		.readahead = source_readahead,
 	};
