@@ -12,6 +12,7 @@ needs_network
 
 source_of
 destination_of
+slow 80mbit
 begin_departure --bandwidth 10000000
 await_state source 'migration=filling'
 # Its faults go before the rest, so it goes on.

@@ -12,7 +12,8 @@ needs_network
 
 source_of
 destination_of
-begin_departure --rounds 2 --bandwidth 4000000
+slow 40mbit
+begin_departure --rounds 2
 await_state source 'migration=copying'
 refused source 'another snapshot or migration' migrate "$host:$port"
 refused source 'another snapshot or migration' snapshot snapshot
@@ -21,5 +22,6 @@ departed 1
 grep -q 'cancelled' departure.errors || fail "not said why"
 stays
 refused source 'no migration is under way' cancel
+fast
 depart
 arrived

@@ -11,13 +11,15 @@ cd "$work"
 needs_network
 
 source_of
-destination_of --timeout 1
-begin_departure --rounds 2 --bandwidth 8000000 --timeout 1
+destination_of --timeout 2
+slow 40mbit
+begin_departure --rounds 2 --timeout 2
 await_state source 'migration=copying'
 link down
 departed 1
 grep -q 'lazyvm: ' departure.errors || fail "it failed without a word"
 stays
 link up
+fast
 depart
 arrived

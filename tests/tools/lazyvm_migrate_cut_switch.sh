@@ -11,7 +11,7 @@ cd "$work"
 needs_network
 
 source_of
-destination_of --timeout 1
+destination_of --timeout 2
 proxy_of SWITCH 1 "ip link set wire down; (sleep 2; ip link set wire up) >/dev/null 2>&1 &"
-depart --timeout 1
+depart --timeout 2
 arrived

@@ -11,8 +11,9 @@ cd "$work"
 needs_network
 
 source_of
-destination_of --timeout 1
-begin_departure --bandwidth 10000000 --timeout 1
+destination_of --timeout 2
+slow 40mbit
+begin_departure --timeout 2
 await_state source 'migration=filling'
 for cut in 1 2; do
 	link down

@@ -12,7 +12,8 @@ needs_network
 
 source_of
 destination_of
-begin_departure --bandwidth 4000000 --timeout 1
+slow 40mbit
+begin_departure --timeout 2
 await_state source 'migration=filling'
 kill -KILL "${pid[destination]}"
 await_state source 'state=paused .*destination-lost=yes'

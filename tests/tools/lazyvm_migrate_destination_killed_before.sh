@@ -12,7 +12,8 @@ needs_network
 
 source_of
 destination_of
-begin_departure --rounds 2 --bandwidth 8000000 --timeout 1
+slow 40mbit
+begin_departure --rounds 2 --timeout 2
 await_state source 'migration=copying'
 kill -KILL "${pid[destination]}"
 departed 1

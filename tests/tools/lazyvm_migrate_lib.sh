@@ -42,12 +42,30 @@ link() {
 	ip -n "$right" link set wire "$1"
 }
 
+# slow RATE: of the link, in both directions, as for tc(8).
+slow() {
+	local space
+	command -v tc >/dev/null || skip "no tc(8): package iproute2"
+	for space in "$left" "$right"; do
+		ip netns exec "$space" tc qdisc replace dev wire root tbf rate "$1" burst 64k \
+			latency 50ms 2>"$work/errors" || skip "no tbf: $(cat "$work/errors")"
+	done
+}
+
+# fast: no longer.
+fast() {
+	ip netns exec "$left" tc qdisc del dev wire root
+	ip netns exec "$right" tc qdisc del dev wire root
+}
+
 # run_in NAMESPACE NAME PROGRAM [ARGUMENT...]: in the background; what it prints is in NAME.output
 # and NAME.errors, its number in pid[NAME].
 declare -A pid
 run_in() {
 	local space=$1 name=$2
 	shift 2
+	: >"$name.output"
+	: >"$name.errors"
 	ip netns exec "$space" "$@" >"$name.output" 2>"$name.errors" &
 	pid[$name]=$!
 	guests+=($!)
@@ -107,6 +125,7 @@ await_state() {
 	for ((tries = 0; tries < 1000; tries++)); do
 		run status --control "$1.socket"
 		! grep -qE -- "$2" "$work/output" || return 0
+		kill -0 "${pid[$1]}" 2>/dev/null || break
 		sleep 0.02
 	done
 	fail "the status of $1 is never '$2': $(cat "$work/output" "$work/errors" "$1.errors")"

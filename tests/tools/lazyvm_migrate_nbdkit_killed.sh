@@ -12,7 +12,8 @@ needs_network
 
 source_of
 destination_of
-begin_departure --bandwidth 10000000
+slow 40mbit
+begin_departure
 await_state source 'migration=filling'
 pkill -KILL -P "${pid[source]}" nbdkit
 departed 0

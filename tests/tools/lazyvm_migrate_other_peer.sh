@@ -13,7 +13,7 @@ needs_network
 source_of
 port=9
 proxy_of silence 0 true
-refuses 1 'has said nothing' migrate --timeout 1 --control source.socket "$host:$port"
+refuses 1 'has said nothing' migrate --timeout 2 --control source.socket "$host:$port"
 run_in "$left" peer nbdkit -f -i $here -p 10809 null
 tries=0
 until ip netns exec "$left" bash -c "exec 3<>/dev/tcp/$here/10809" 2>/dev/null; do

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$work"
 needs_network
 
-destination_of --timeout 1
+destination_of --timeout 2
 
 # say BYTES: what the destination answers until it closes the connection.
 say() {

@@ -25,7 +25,7 @@
  * to hear that it may end. When memory cannot be had any more the machine ends
  * as failed, with what it has, and can be looked at.
  */
-#include "receive.h"
+#include "receive_parts.h"
 
 #include "complain.h"
 #include "fault.h"
@@ -41,170 +41,7 @@
 #include <unistd.h>
 
 #define TICK_MS 250u
-#define GIVEN_UP_MOST 64
 #define FIRST_RUN_NS (200 * 1000)
-
-struct receiver {
-	const struct receive_options *options;
-	const struct monitor_options *monitor;
-	struct door *door;
-	int wake_fd;
-	struct link link; /* to the source */
-	struct arrival *arrival;
-	uint64_t lost_ms; /* since when the link is gone; 0: it is there */
-	unsigned char given_up[GIVEN_UP_MOST][WIRE_TOKEN];
-	size_t given_up_count; /* also of those that were overwritten */
-	bool is_told;          /* the source knows that it may end */
-
-	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t changed;
-	bool may_run;   /* the main thread may run the machine */
-	bool has_ended; /* it has, and its machine goes on no more */
-	int status;
-};
-
-/* ---- arrivals that did not run -------------------------------------------------------- */
-
-static void note_given_up(struct receiver *receiver)
-{
-	memcpy(receiver->given_up[receiver->given_up_count++ % GIVEN_UP_MOST],
-	       receiver->arrival->hello.token, WIRE_TOKEN);
-}
-
-static bool was_given_up(const struct receiver *receiver, const unsigned char token[WIRE_TOKEN])
-{
-	for (size_t i = 0; i < receiver->given_up_count && i < GIVEN_UP_MOST; i++)
-		if (memcmp(receiver->given_up[i], token, WIRE_TOKEN) == 0)
-			return true;
-	return false;
-}
-
-static bool is_running(const struct receiver *receiver)
-{
-	return receiver->arrival != NULL && atomic_load(&receiver->arrival->runs);
-}
-
-/* The guest that arrives will not run, for the reason in fault_message(). */
-static void give_up(struct receiver *receiver, enum wire_type type)
-{
-	char sentence[WIRE_SENTENCE_MOST];
-
-	snprintf(sentence, sizeof(sentence), "%s", fault_message());
-	complain("no guest from %s: %s", receiver->arrival->host, sentence);
-	note_given_up(receiver);
-	if (receiver->link.fd >= 0)
-		link_send_sentence(&receiver->link, type, sentence);
-	link_close(&receiver->link);
-	receiver->lost_ms = 0;
-	arrival_destroy(receiver->arrival);
-	receiver->arrival = NULL;
-}
-
-/* ---- visitors ------------------------------------------------------------------------------ */
-
-static void turn_away(struct visitor *visitor, enum wire_type type, const char *sentence)
-{
-	link_send_sentence(&visitor->link, type, sentence);
-	link_close(&visitor->link);
-}
-
-static bool is_ours(const struct receiver *receiver, const struct visitor *visitor)
-{
-	return receiver->arrival != NULL &&
-	       memcmp(receiver->arrival->hello.token, visitor->hello.token, WIRE_TOKEN) == 0;
-}
-
-static enum link_result send_standing(struct receiver *receiver)
-{
-	unsigned char payload[WIRE_SMALL_MOST];
-	enum wire_standing standing =
-		is_running(receiver) ? WIRE_STANDS_RUNNING : WIRE_STANDS_WAITING;
-
-	return link_send(&receiver->link, WIRE_STANDING, payload,
-			 wire_put_standing(payload, standing));
-}
-
-static enum link_result send_progress(struct receiver *receiver, enum wire_type type)
-{
-	unsigned char payload[WIRE_SMALL_MOST];
-	struct wire_progress progress = {0};
-
-	if (receiver->arrival != NULL)
-		arrival_progress(receiver->arrival, &progress);
-	return link_send(&receiver->link, type, payload, wire_put_progress(payload, &progress));
-}
-
-static void lose(struct receiver *receiver)
-{
-	link_close(&receiver->link);
-	if (receiver->lost_ms == 0)
-		receiver->lost_ms = link_now();
-}
-
-static void take_link(struct receiver *receiver, struct visitor *visitor)
-{
-	link_close(&receiver->link);
-	receiver->link = visitor->link;
-	receiver->lost_ms = 0;
-}
-
-static void welcome_back(struct receiver *receiver, struct visitor *visitor)
-{
-	enum link_result result;
-
-	if (was_given_up(receiver, visitor->hello.token)) {
-		turn_away(visitor, WIRE_FAILED,
-			  "this migration was given up here; the guest has "
-			  "not run and will not");
-		return;
-	}
-	if (!is_ours(receiver, visitor)) {
-		turn_away(visitor, WIRE_REFUSE, "nothing is known of this migration here");
-		return;
-	}
-	take_link(receiver, visitor);
-	/* What came of a LAST over the link before may be half of it. */
-	result = send_standing(receiver);
-	if (result == LINK_OK && atomic_load(&receiver->arrival->stops))
-		result = send_progress(receiver, WIRE_COMPLETE);
-	if (result != LINK_OK)
-		lose(receiver);
-}
-
-static void greet(struct receiver *receiver, struct visitor *visitor)
-{
-	if (receiver->arrival != NULL && receiver->lost_ms == 0) {
-		turn_away(visitor, WIRE_REFUSE, "another guest is arriving here");
-		return;
-	}
-	if (receiver->arrival != NULL) {
-		fault("the source was gone, and another has come");
-		give_up(receiver, WIRE_FAILED);
-	}
-	if (arrival_create(receiver->options, visitor, receiver->wake_fd, &receiver->arrival) !=
-	    0) {
-		complain("%s was turned away: %s", visitor->link.peer, fault_message());
-		turn_away(visitor, WIRE_REFUSE, fault_message());
-		return;
-	}
-	take_link(receiver, visitor);
-	if (link_send(&receiver->link, WIRE_ACCEPT, NULL, 0) != LINK_OK)
-		lose(receiver);
-}
-
-static void take_visitors(struct receiver *receiver)
-{
-	struct visitor visitor;
-
-	while (door_take(receiver->door, &visitor)) {
-		if (visitor.returns)
-			welcome_back(receiver, &visitor);
-		else if (is_running(receiver))
-			turn_away(&visitor, WIRE_REFUSE, "a guest runs here already");
-		else
-			greet(receiver, &visitor);
-	}
-}
 
 /* ---- running -------------------------------------------------------------------------------- */
 
@@ -248,7 +85,7 @@ static enum link_result switch_over(struct receiver *receiver, const struct wire
 	/* When it cannot be told now, it is when the source returns. */
 	if (link_send(&receiver->link, WIRE_RUNNING, payload, wire_put_number(payload, 0)) !=
 	    LINK_OK)
-		lose(receiver);
+		receiver_lose(receiver);
 	return LINK_OK;
 }
 
@@ -314,18 +151,18 @@ static void hear(struct receiver *receiver)
 	if (result == LINK_STOPPED) /* somebody has rung */
 		return;
 	if (result == LINK_QUIET) {
-		result = send_progress(receiver, WIRE_PROGRESS);
-	} else if (result == LINK_OK && is_running(receiver)) {
+		result = receiver_send_progress(receiver, WIRE_PROGRESS);
+	} else if (result == LINK_OK && receiver_is_running(receiver)) {
 		result = hear_running(receiver, &message);
 	} else if (result == LINK_OK) {
 		result = hear_arriving(receiver, &message);
 	}
 	if (result == LINK_OK)
 		return;
-	if (result == LINK_NONSENSE && !is_running(receiver))
-		give_up(receiver, WIRE_FAILED);
+	if (result == LINK_NONSENSE && !receiver_is_running(receiver))
+		receiver_give_up(receiver, WIRE_FAILED);
 	else
-		lose(receiver);
+		receiver_lose(receiver);
 }
 
 /* ---- what the jobs say --------------------------------------------------------------------------- */
@@ -341,8 +178,8 @@ static void note_whole(struct receiver *receiver)
 		 " ms, %" PRIu64 " faults",
 		 progress.received, link_now() - arrival->began, progress.faults);
 	arrival_give_up(arrival);
-	if (receiver->link.fd >= 0 && send_progress(receiver, WIRE_COMPLETE) != LINK_OK)
-		lose(receiver);
+	if (receiver->link.fd >= 0 && receiver_send_progress(receiver, WIRE_COMPLETE) != LINK_OK)
+		receiver_lose(receiver);
 }
 
 static enum link_result answer_job(struct receiver *receiver, enum arrival_job job)
@@ -373,9 +210,9 @@ static void take_job(struct receiver *receiver)
 		machine_end(receiver->arrival->machine, MACHINE_FAILED, EXIT_RUN_FAILED, "%s",
 			    fault_message());
 	else if (result != 0)
-		give_up(receiver, WIRE_FAILED);
+		receiver_give_up(receiver, WIRE_FAILED);
 	else if (answer_job(receiver, job) != LINK_OK)
-		lose(receiver);
+		receiver_lose(receiver);
 }
 
 /* ---- the talker ----------------------------------------------------------------------------------- */
@@ -389,18 +226,19 @@ static void check_end(struct receiver *receiver)
 	    !atomic_load(&receiver->arrival->stops)) {
 		atomic_store(&receiver->arrival->stops, true);
 		arrival_give_up(receiver->arrival);
-		if (receiver->link.fd >= 0 && send_progress(receiver, WIRE_COMPLETE) != LINK_OK)
-			lose(receiver);
+		if (receiver->link.fd >= 0 &&
+		    receiver_send_progress(receiver, WIRE_COMPLETE) != LINK_OK)
+			receiver_lose(receiver);
 	}
 }
 
 static void check_lost(struct receiver *receiver)
 {
-	if (receiver->lost_ms == 0 || is_running(receiver) ||
+	if (receiver->lost_ms == 0 || receiver_is_running(receiver) ||
 	    link_now() - receiver->lost_ms < receiver->options->give_up_ms)
 		return;
 	fault("the source did not come back in %u ms", receiver->options->give_up_ms);
-	give_up(receiver, WIRE_FAILED);
+	receiver_give_up(receiver, WIRE_FAILED);
 }
 
 static void wait_for_ring(struct receiver *receiver)
@@ -420,9 +258,9 @@ static void step(struct receiver *receiver)
 		wait_for_ring(receiver);
 	while (read(receiver->wake_fd, &rings, sizeof(rings)) < 0 && errno == EINTR)
 		continue;
-	take_visitors(receiver);
+	receiver_take_visitors(receiver);
 	take_job(receiver);
-	if (is_running(receiver))
+	if (receiver_is_running(receiver))
 		check_end(receiver);
 	check_lost(receiver);
 }
@@ -513,6 +351,7 @@ int receive_run(const struct receive_options *options, const struct monitor_opti
 	if (link_check_security(&options->security) != 0 || receive(&receiver) != 0)
 		complain("%s", fault_message());
 	door_close(receiver.door);
+	receiver_await_undertaker(&receiver);
 	arrival_destroy(receiver.arrival);
 	if (receiver.wake_fd >= 0)
 		close(receiver.wake_fd);

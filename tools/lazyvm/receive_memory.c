@@ -107,7 +107,7 @@ static void on_state(void *context, enum lazymem_nbd_state state, const char *se
 			    "the source of the migration is gone: %s", sentence);
 }
 
-static int open_export(struct arrival *arrival, size_t region, unsigned flags,
+static int open_export(struct arrival *arrival, size_t region, unsigned flags, unsigned give_up_ms,
 		       struct lazymem_backing **ret_backing)
 {
 	const struct receive_options *options = arrival->options;
@@ -115,7 +115,7 @@ static int open_export(struct arrival *arrival, size_t region, unsigned flags,
 		.size = sizeof(nbd),
 		.flags = flags,
 		.bytes_per_second = arrival->export.bytes_per_second,
-		.give_up_ns = options->give_up_ms * NS_PER_MS,
+		.give_up_ns = give_up_ms * NS_PER_MS,
 		.timeout_ns = options->patience_ms * NS_PER_MS,
 		.on_state = on_state,
 		.context = arrival,
@@ -152,7 +152,8 @@ static int create_machine(struct arrival *arrival)
 int arrival_open(struct arrival *arrival)
 {
 	for (size_t i = 0; i < arrival->hello.memory.region_count; i++)
-		if (open_export(arrival, i, LAZYMEM_NBD_LAZY_EXTENTS, &arrival->backings[i]) != 0)
+		if (open_export(arrival, i, LAZYMEM_NBD_LAZY_EXTENTS, arrival->options->give_up_ms,
+				&arrival->backings[i]) != 0)
 			return -1;
 	return create_machine(arrival);
 }
@@ -255,7 +256,7 @@ static int pull_region(struct pull *pull, struct arrival *arrival, size_t index)
 	struct lazymem_backing *now;
 	int result = 0;
 
-	if (open_export(arrival, index, 0, &now) != 0)
+	if (open_export(arrival, index, 0, arrival->options->patience_ms, &now) != 0)
 		return -1;
 	for (uint64_t at = 0; at < length && result == 0;) {
 		struct lazymem_extent extent;
