@@ -8,13 +8,14 @@ set -euo pipefail
 usage() {
 	cat <<'END'
 usage: tools/measure.sh [--build-dir DIRECTORY] [--results DIRECTORY] [--page FILE]
-                        [--plots DIRECTORY]
+                        [--plots DIRECTORY] [--only-dirty]
 
   --build-dir DIRECTORY  build there (default: build-measure)
   --results DIRECTORY    the JSON of each run (default: BUILD-DIR/results);
                          a run whose file is there already is not repeated
   --page FILE            what is written (default: docs/measurements.md)
   --plots DIRECTORY      where its drawings go (default: plots beside the page)
+  --only-dirty           of the page, only the section about written pages is made anew
   --help                 print this
 
 Needs root or sudo for packages that are missing, permission for userfaultfd,
@@ -26,6 +27,7 @@ build_dir=$root_dir/build-measure
 results=
 page=$root_dir/docs/measurements.md
 plots=
+only_dirty=
 
 parse() {
 	while [ $# -gt 0 ]; do
@@ -33,6 +35,11 @@ parse() {
 		--help)
 			usage
 			exit 0
+			;;
+		--only-dirty)
+			only_dirty=yes
+			shift
+			continue
 			;;
 		--build-dir | --results | --page | --plots)
 			[ $# -ge 2 ] || die "$1 needs a value; see --help"
@@ -67,6 +74,7 @@ runs=(
 )
 
 # What --dirty measures, and what each measurement shows.
+dirty_title="## What it costs to know, and to keep, what the guest has written"
 dirty_arguments="--dirty --repeat 3"
 dirty_measurements=(
 	"track|The guest's first write to a page, and asking which pages were written"
@@ -197,7 +205,7 @@ def median: map(select(. != null)) | sort | if length == 0 then null
 	else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 def per($unit): if . == null then "-" else (. / $unit * 100 | round / 100 | tostring) end;
 {
-	"track": [["first write (ns)", "first_write_ns", 1], ["more than untracked (ns)", "first_write_extra_ns", 1],
+	"track": [["first write (µs)", "first_write_ns", 1e3], ["more than untracked (µs)", "first_write_extra_ns", 1e3],
 		["collect (ms)", "collect_ns", 1e6], ["ms per GiB", "collect_ns_per_gib", 1e6]],
 	"sync-pages": [["sync (ms)", "sync_ns", 1e6], ["MiB/s", "bytes_per_second", 1048576],
 		["rate to the best plain loop", "to_best_plain", 1]],
@@ -270,8 +278,7 @@ END
 
 write_dirty() {
 	local entry name what
-	printf '\n## What it costs to know, and to keep, what the guest has written\n\n`uffdbench %s`\n\n' \
-		"$dirty_arguments"
+	printf '\n%s\n\n`uffdbench %s`\n\n' "$dirty_title" "$dirty_arguments"
 	jq -r '.runs[0] | "At the usual priority. The guest has \(.memory_bytes / 1073741824) GiB, all of it there, and writes \(.pages) pages, scattered over all of it. The ways and the columns are explained in uffdbench(1); wrong pages are those that were told or kept otherwise than they were written."' \
 		"$results/dirty.json"
 	for entry in "${dirty_measurements[@]}"; do
@@ -279,6 +286,14 @@ write_dirty() {
 		printf '\n%s (`%s`):\n\n' "$what" "$name"
 		jq -r --arg name "$name" "$dirty_table" "$results/dirty.json"
 	done
+}
+
+# The page as it is, with that section in its place, before the last one.
+replace_dirty() {
+	awk -v title="$dirty_title" -v last="## First touches" -v section="$results/dirty.md" '
+		/^## / { passed_over = $0 == title }
+		$0 == last { while ((getline line <section) > 0) print line; print "" }
+		!passed_over' "$page"
 }
 
 write_guest() {
@@ -317,6 +332,14 @@ main() {
 	mkdir -p "$results" "$plots"
 	results=$(realpath "$results")
 	build_dir=$(realpath "$build_dir")
+	if [ -n "$only_dirty" ]; then
+		measure_dirty
+		write_dirty | tail -n +2 >"$results/dirty.md"
+		replace_dirty >"$page.part"
+		mv "$page.part" "$page"
+		say "written: that section of $page"
+		return
+	fi
 	make_guest
 	draw_first_touches
 	for entry in "${runs[@]}"; do
