@@ -310,8 +310,8 @@ int lazymem_nbd_give_up(struct lazymem_backing *backing)
 	return 0;
 }
 
-int lazymem_nbd_statistics(struct lazymem_backing *backing,
-			   struct lazymem_nbd_statistics *ret_statistics)
+int lazymem_nbd_get_statistics(struct lazymem_backing *backing,
+			       struct lazymem_nbd_statistics *ret_statistics)
 {
 	const struct lm_nbd *object = find_object(backing);
 	const struct lm_nbd_counts *counts;

@@ -33,8 +33,8 @@ int lazymem_nbd_give_up(struct lazymem_backing *backing)
 	return refuse(backing);
 }
 
-int lazymem_nbd_statistics(struct lazymem_backing *backing,
-			   struct lazymem_nbd_statistics *ret_statistics)
+int lazymem_nbd_get_statistics(struct lazymem_backing *backing,
+			       struct lazymem_nbd_statistics *ret_statistics)
 {
 	(void)ret_statistics;
 	return refuse(backing);

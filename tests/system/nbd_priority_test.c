@@ -51,7 +51,7 @@ static struct lazymem_nbd_statistics statistics(void)
 {
 	struct lazymem_nbd_statistics s = {.size = sizeof(s)};
 
-	assert_ok(lazymem_nbd_statistics(backing, &s));
+	assert_ok(lazymem_nbd_get_statistics(backing, &s));
 	return s;
 }
 

@@ -47,7 +47,7 @@ static struct lazymem_nbd_statistics statistics(struct lazymem_backing *backing)
 {
 	struct lazymem_nbd_statistics s = {.size = sizeof(s)};
 
-	assert_ok(lazymem_nbd_statistics(backing, &s));
+	assert_ok(lazymem_nbd_get_statistics(backing, &s));
 	return s;
 }
 
@@ -354,7 +354,7 @@ static void test_only_nbd_exports_have_these_calls(void **state)
 
 	(void)state;
 	assert_ok(lazymem_bytes_create("bytes", 5, NULL, NULL, &bytes));
-	assert_refused(lazymem_nbd_statistics(bytes, &s), -EINVAL, "bytes");
+	assert_refused(lazymem_nbd_get_statistics(bytes, &s), -EINVAL, "bytes");
 	assert_refused(lazymem_nbd_update_extents(bytes), -EINVAL, "bytes");
 	assert_refused(lazymem_nbd_give_up(bytes), -EINVAL, "bytes");
 	lazymem_backing_unref(bytes);

@@ -100,8 +100,8 @@ struct lazymem_nbd_statistics {
 
 /* -EINVAL for another kind of object and for a size that makes no sense, -E2BIG.
  * Any thread. Since 0.1. */
-LAZYMEM_PUBLIC int lazymem_nbd_statistics(struct lazymem_backing *backing,
-					  struct lazymem_nbd_statistics *ret_statistics);
+LAZYMEM_PUBLIC int lazymem_nbd_get_statistics(struct lazymem_backing *backing,
+					      struct lazymem_nbd_statistics *ret_statistics);
 
 #ifdef __cplusplus
 }

@@ -6,7 +6,7 @@
 #define lazymem_nbd_open absent_open
 #define lazymem_nbd_update_extents absent_update_extents
 #define lazymem_nbd_give_up absent_give_up
-#define lazymem_nbd_statistics absent_statistics
+#define lazymem_nbd_get_statistics absent_statistics
 #include "backing/nbd_absent.c"
 
 #include <lazymem/zero.h>
