@@ -353,7 +353,7 @@ static uint64_t received(const struct arrival *arrival)
 		struct lazymem_nbd_statistics statistics = {.size = sizeof(statistics)};
 
 		if (arrival->backings[i] != NULL &&
-		    lazymem_nbd_statistics(arrival->backings[i], &statistics) == 0)
+		    lazymem_nbd_get_statistics(arrival->backings[i], &statistics) == 0)
 			bytes += statistics.demand_bytes + statistics.background_bytes;
 	}
 	return bytes;
