@@ -155,6 +155,8 @@ struct lazymem_backing_operations {
 
 	/* Start one write and see to it that lazymem_write_complete is called for
 	 * it exactly once, under the rules of `read`. Lies wholly inside the object.
+	 * The buffer may be lazily filled memory that is written back: to look at it may
+	 * mean to wait for a worker, so hold no lock then that a read needs.
 	 * Once it is over, reads give the new bytes, and an extent does not call
 	 * them zero. NULL: the object is read-only. */
 	void (*write)(void *object, struct lazymem_write *write);
