@@ -43,8 +43,9 @@ static void step(struct writer *writer)
 	const uint64_t steps = atomic_load_explicit(&writer->steps, memory_order_relaxed);
 	const uint64_t offset = writer->offsets[steps % writer->count];
 
-	*(volatile uint64_t *)(void *)(writer->memory + offset) =
-		dirty_page_word(offset, steps + 1);
+	/* The library reads it at the same time. */
+	__atomic_store_n((uint64_t *)(void *)(writer->memory + offset),
+			 dirty_page_word(offset, steps + 1), __ATOMIC_RELAXED);
 	atomic_store_explicit(&writer->steps, steps + 1, memory_order_relaxed);
 }
 
