@@ -25,7 +25,7 @@ struct control_answer {
 	int connection; /* to see whether who asked is still there; never written to by a verb */
 };
 
-/* Each verb is a file of its own, verb_NAME.c. Words are separated by spaces; words[0] is its name. */
+/* What a command does: a file of its own, verb_NAME.c. words[0] is its name. */
 struct control_verb {
 	const char *name;
 	const char *usage;  /* what follows the name */

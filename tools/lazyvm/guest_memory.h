@@ -89,7 +89,8 @@ int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty 
  * thread. */
 int guest_memory_discard(struct guest_memory *memory, uint64_t start, uint64_t length);
 
-/* The sentence on the first page that could not be read and was poisoned; NULL: none. Any thread. */
+/* The sentence on the first page that could not be read and was poisoned; NULL: none.
+ * Any thread. */
 const char *guest_memory_failure(struct guest_memory *memory);
 
 /* Let go without populating: whoever waits for a page gets an error. Tolerates memory that is not

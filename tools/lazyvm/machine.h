@@ -60,7 +60,8 @@ struct machine_payload {
 	const struct lazymem_trace *trace; /* pages to touch; NULL: none */
 };
 
-/* Load a payload, and set the vCPUs to its beginning. The memory is attached, the machine paused. */
+/* Load a payload, and set the vCPUs to its beginning. The memory is attached, the
+ * machine paused. */
 int machine_boot(struct machine *machine, const struct machine_payload *payload);
 
 /* Every vCPU has left the kernel and stands still when this returns. Any thread
@@ -76,11 +77,13 @@ bool machine_is_paused(struct machine *machine);
 /* All state but the memory, for the caller to free. The machine is paused. */
 int machine_save(struct machine *machine, struct machine_state *ret_state);
 
-/* The other way: into a machine that was just created, with its memory attached. `state` was checked, and must be that of a
- * machine of the same shape. The first thing that differs is named. */
+/* The other way: into a machine that was just created, with its memory attached.
+ * `state` was checked, and must be that of a machine of the same shape. The first
+ * thing that differs is named. */
 int machine_restore(struct machine *machine, const struct machine_state *state);
 
-/* What shape does a state ask for, that was checked? To create the machine that it is restored into. */
+/* What shape does a state ask for, that was checked? To create the machine that it is
+ * restored into. */
 int machine_state_shape(const struct machine_state *state, struct machine_shape *ret_shape);
 
 enum machine_end {
@@ -95,7 +98,8 @@ enum machine_end {
 void machine_end(struct machine *machine, enum machine_end end, int status, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* How it ended; ret_status and ret_reason (copied, for the caller to free) may be NULL. Any thread. */
+/* How it ended; ret_status and ret_reason (copied, for the caller to free) may be NULL.
+ * Any thread. */
 enum machine_end machine_get_end(struct machine *machine, int *ret_status, char **ret_reason);
 
 /* Readable once it has ended, for poll. */

@@ -53,8 +53,8 @@ struct machine {
 	_Atomic uint64_t first_run;
 };
 
-/* KVM sees the memory where the library has mapped it: from when it is attached on, since until then
- * KVM would have to be told of each change to it. Once. */
+/* KVM sees the memory where the library has mapped it. Once, and after it was attached:
+ * attaching would else change what KVM knows already. */
 int machine_give_memory(struct machine *machine);
 
 /* ---- vcpu.c: a thread that runs a vCPU while nobody holds it ------------------- */

@@ -60,7 +60,8 @@ void machine_state_seal(struct machine_state *state);
  * came from, for the sentence. */
 int machine_state_check(const struct machine_state *state, const char *name);
 
-/* The bytes of a record of a state that was checked; borrowed, aligned to 8. NULL: there is none. */
+/* The bytes of a record of a state that was checked; borrowed, aligned to 8. NULL: there
+ * is none. */
 const void *machine_state_find(const struct machine_state *state, enum machine_record type,
 			       uint32_t index, size_t *ret_length);
 
