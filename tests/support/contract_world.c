@@ -11,6 +11,8 @@
 
 #define NOTES 40u
 
+static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER; /* a worker notes, too */
+
 static struct {
 	char lines[NOTES][128];
 	unsigned count;
@@ -22,7 +24,9 @@ void world_note(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
+	pthread_mutex_lock(&notes_lock);
 	vsnprintf(notes.lines[notes.count++ % NOTES], sizeof(notes.lines[0]), format, arguments);
+	pthread_mutex_unlock(&notes_lock);
 	va_end(arguments);
 }
 
