@@ -35,11 +35,11 @@ static void make_keys(const char *name)
 }
 
 /* An authority, and a certificate that it has made for the server. */
-static void make_certificates(void)
+static void make_certificates(const char *name)
 {
 	char command[4000];
 
-	snprintf(certificates, sizeof(certificates), "%s", scratch_path("pki"));
+	snprintf(certificates, sizeof(certificates), "%s", scratch_path(name));
 	assert_int_equal(mkdir(certificates, 0700), 0);
 	snprintf(command, sizeof(command),
 		 "cd %s && { "
@@ -153,18 +153,37 @@ static void test_a_server_without_it_is_not_read_where_it_is_asked_for(void **st
 	end();
 }
 
-static void test_certificates_are_checked(void **state)
+static void test_certificates_open_an_export(void **state)
 {
 	char uri[600], option[300];
 
 	(void)state;
 	begin();
-	make_certificates();
+	make_certificates("pki");
 	snprintf(option, sizeof(option), "--tls-certificates=%s", certificates);
 	NBD_SERVER_START(&server, "--tls=require", option, "file", path);
 	snprintf(uri, sizeof(uri), "nbds+unix://localhost/?socket=%s&tls-certificates=%s",
 		 server.socket, certificates);
 	assert_all_is_read(uri);
+	end();
+}
+
+static void test_a_certificate_of_another_authority_is_refused(void **state)
+{
+	struct lazymem_backing *backing = NULL;
+	char uri[600], option[300];
+
+	(void)state;
+	begin();
+	make_certificates("theirs");
+	snprintf(option, sizeof(option), "--tls-certificates=%s", certificates);
+	NBD_SERVER_START(&server, "--tls=require", option, "file", path);
+	make_certificates("ours");
+	snprintf(uri, sizeof(uri), "nbds+unix://localhost/?socket=%s&tls-certificates=%s",
+		 server.socket, certificates);
+	assert_true(lazymem_nbd_open(uri, NULL, &backing) < 0);
+	assert_non_null(strstr(lazymem_error_message(), "certificate"));
+	assert_null(backing);
 	end();
 }
 
@@ -175,7 +194,8 @@ int main(void)
 		TEST(test_another_key_does_not),
 		TEST(test_a_server_that_requires_it_is_not_read_without),
 		TEST(test_a_server_without_it_is_not_read_where_it_is_asked_for),
-		TEST(test_certificates_are_checked),
+		TEST(test_certificates_open_an_export),
+		TEST(test_a_certificate_of_another_authority_is_refused),
 	};
 
 	require_nbd();

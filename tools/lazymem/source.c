@@ -7,6 +7,7 @@
 #include <lazymem/common.h>
 #include <lazymem/file.h>
 #include <lazymem/layered.h>
+#include <lazymem/nbd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,7 +35,7 @@ static const struct magic {
 	{"LZMOVERL", 8, FORMAT_OVERLAY},
 };
 
-int source_detect(const char *path, enum image_format *ret_format)
+static int detect_file(const char *path, enum image_format *ret_format)
 {
 	char bytes[MAGIC_MAX];
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -55,6 +56,24 @@ int source_detect(const char *path, enum image_format *ret_format)
 	return 0;
 }
 
+/* nbd://, nbds+unix:// and their like. */
+static bool is_nbd(const char *path)
+{
+	const char *colon = strstr(path, "://");
+
+	return strncmp(path, "nbd", 3) == 0 && colon != NULL &&
+	       strcspn(path, "/") > (size_t)(colon - path);
+}
+
+int source_detect(const char *path, enum image_format *ret_format)
+{
+	if (is_nbd(path)) {
+		*ret_format = FORMAT_RAW;
+		return 0;
+	}
+	return detect_file(path, ret_format);
+}
+
 /* ---- names ------------------------------------------------------------------ */
 
 static size_t count_commas(const char *path)
@@ -69,7 +88,8 @@ static size_t count_commas(const char *path)
 /* A file whose own name has commas in it is that file. */
 char **source_paths(const char *path)
 {
-	const size_t commas = access(path, F_OK) == 0 ? 0 : count_commas(path);
+	const bool is_one = is_nbd(path) || access(path, F_OK) == 0;
+	const size_t commas = is_one ? 0 : count_commas(path);
 	char **paths = calloc(commas + 2, sizeof(*paths));
 
 	for (size_t i = 0; paths != NULL && i <= commas; i++) {
@@ -98,8 +118,10 @@ void source_free_paths(char **paths)
 static struct lazymem_backing *open_file(const char *path)
 {
 	struct lazymem_backing *backing = NULL;
+	const int result = is_nbd(path) ? lazymem_nbd_open(path, NULL, &backing)
+					: lazymem_file_open(path, NULL, &backing);
 
-	if (lazymem_file_open(path, NULL, &backing) != 0)
+	if (result != 0)
 		complain("%s", lazymem_error_message());
 	return backing;
 }
