@@ -23,6 +23,7 @@ static const struct wire_hello hello = {
 static const struct wire_export export = {
 	.port = 65535,
 	.security = WIRE_PSK,
+	.has_rounds = true,
 	.bytes_per_second = UINT64_MAX,
 	.name_count = 2,
 	.names = {"4", "five-6"},
@@ -114,6 +115,7 @@ static void export_comes_back(void **state)
 	assert_int_equal(wire_get_export(&message, &got), 0);
 	assert_int_equal(got.port, 65535);
 	assert_int_equal(got.security, WIRE_PSK);
+	assert_true(got.has_rounds);
 	assert_int_equal(got.bytes_per_second, UINT64_MAX);
 	assert_int_equal(got.name_count, 2);
 	assert_string_equal(got.names[1], "five-6");

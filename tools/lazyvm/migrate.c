@@ -162,6 +162,7 @@ static enum link_result offer_memory(struct migration *migration)
 	if (export_start(memory, &migration->link, &migration->options->security,
 			 &migration->export, &announcement) != 0)
 		return LINK_STOPPED;
+	announcement.has_rounds = migration->options->rounds > 0;
 	announcement.bytes_per_second = migration->options->bytes_per_second;
 	result = link_send(&migration->link, WIRE_EXPORT, payload,
 			   wire_put_export(payload, &announcement));

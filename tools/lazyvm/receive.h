@@ -70,6 +70,10 @@ int arrival_open(struct arrival *arrival);
 int arrival_pull(struct arrival *arrival);
 int arrival_fill(struct arrival *arrival);
 
+/* From now on missing pages are read when they are touched. `present`: those that are
+ * not missing; NULL: none. */
+int arrival_attach(struct arrival *arrival, const struct lazymem_dirty *present);
+
 /* Every read fails from now on, also those under way. */
 void arrival_give_up(struct arrival *arrival);
 
@@ -93,6 +97,7 @@ struct arrival {
 	struct wire_round round;       /* which one that is */
 	uint64_t ranges_there;         /* of it */
 	bool has_last;                 /* it is a LAST */
+	bool is_attached;              /* the memory */
 	struct machine_state state;    /* as far as it has arrived */
 
 	pthread_t thread; /* of the job */

@@ -154,6 +154,10 @@ int arrival_take_round(struct arrival *arrival, const struct wire_message *messa
 		return fault("the source said %s out of turn", wire_type_name(message->type));
 	if (wire_get_round(message, &arrival->round) != 0)
 		return -1;
+	if (!arrival->export.has_rounds &&
+	    (message->type != WIRE_LAST || !arrival->round.is_everything))
+		return fault("the source said %s, and has announced no rounds",
+			     wire_type_name(message->type));
 	arrival->ranges_there = 0;
 	arrival->has_last = message->type == WIRE_LAST;
 	arrival->state.length = 0;
@@ -260,7 +264,7 @@ int arrival_switch(struct arrival *arrival, const struct wire_message *message)
 		return -1;
 	if (lazymem_dirty_length(present) == 0)
 		present = NULL;
-	if (guest_memory_attach(machine_memory(arrival->machine), present) != 0)
+	if (!arrival->is_attached && arrival_attach(arrival, present) != 0)
 		return -1;
 	return machine_restore(arrival->machine, &arrival->state);
 }

@@ -3,7 +3,9 @@
  * Memory of a guest that arrives: from the source's exports, one for each region.
  *
  *   open   The exports are connected to, and the machine is made over them.
- *          What the exports call holes is not asked: the source still runs.
+ *          What the exports call holes is not asked: the source still runs. Where
+ *          nothing will be pulled, the memory is attached; nobody touches it before
+ *          the switch-over.
  *   pull   Pages are read into memory that nobody touches yet. In the first round
  *          these are all that the export has data for at the moment, which a
  *          connection of its own tells: what becomes data after that is written,
@@ -15,6 +17,7 @@
  * memory is attached. Of all others there is nothing in memory.
  */
 #include "fault.h"
+#include "machine_parts.h"
 #include "migrate.h"
 #include "receive.h"
 
@@ -149,13 +152,25 @@ static int create_machine(struct arrival *arrival)
 	return 0;
 }
 
+int arrival_attach(struct arrival *arrival, const struct lazymem_dirty *present)
+{
+	if (guest_memory_attach(machine_memory(arrival->machine), present) != 0 ||
+	    machine_give_memory(arrival->machine) != 0)
+		return -1;
+	arrival->is_attached = true;
+	return 0;
+}
+
 int arrival_open(struct arrival *arrival)
 {
 	for (size_t i = 0; i < arrival->hello.memory.region_count; i++)
 		if (open_export(arrival, i, LAZYMEM_NBD_LAZY_EXTENTS, arrival->options->give_up_ms,
 				&arrival->backings[i]) != 0)
 			return -1;
-	return create_machine(arrival);
+	if (create_machine(arrival) != 0)
+		return -1;
+	/* What takes longer the larger the memory is need not be done in the pause. */
+	return arrival->export.has_rounds ? 0 : arrival_attach(arrival, NULL);
 }
 
 void arrival_give_up(struct arrival *arrival)

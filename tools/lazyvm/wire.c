@@ -34,7 +34,7 @@ enum {
 
 #define HELLO_LEAST (WIRE_TOKEN + 16)
 #define HELLO_MOST (HELLO_LEAST + (size_t)GUEST_MEMORY_REGIONS_MAX * 16)
-#define EXPORT_LEAST ((size_t)20)
+#define EXPORT_LEAST ((size_t)24)
 #define EXPORT_MOST (EXPORT_LEAST + (size_t)GUEST_MEMORY_REGIONS_MAX * (WIRE_NAME_MOST + 1))
 
 static const struct type {
@@ -271,6 +271,7 @@ size_t wire_put_export(unsigned char *payload, const struct wire_export *export)
 
 	put_number(payload, &at, export->port, 4);
 	put_number(payload, &at, export->security, 4);
+	put_number(payload, &at, export->has_rounds, 4);
 	put_number(payload, &at, export->bytes_per_second, 8);
 	put_number(payload, &at, export->name_count, 4);
 	for (size_t i = 0; i < export->name_count; i++) {
@@ -316,6 +317,7 @@ int wire_get_export(const struct wire_message *message, struct wire_export *ret_
 	struct wire_export export = {0};
 	uint64_t port = take_number(&reader, 4);
 	uint64_t security = take_number(&reader, 4);
+	uint64_t has_rounds = take_number(&reader, 4);
 
 	export.bytes_per_second = take_number(&reader, 8);
 	export.name_count = (uint32_t)take_number(&reader, 4);
@@ -325,11 +327,15 @@ int wire_get_export(const struct wire_message *message, struct wire_export *ret_
 	if (security > WIRE_CERTIFICATES)
 		return fault("the peer keeps its memory secret in a way that is unknown (%llu)",
 			     (unsigned long long)security);
+	if (has_rounds > 1)
+		return fault("the peer will copy its memory in a way that is unknown (%llu)",
+			     (unsigned long long)has_rounds);
 	if (export.name_count > GUEST_MEMORY_REGIONS_MAX)
 		return fault("the peer exports %u regions of memory, more than %d",
 			     export.name_count, GUEST_MEMORY_REGIONS_MAX);
 	export.port = (uint16_t)port;
 	export.security = (enum wire_security)security;
+	export.has_rounds = has_rounds == 1;
 	for (size_t i = 0; i < export.name_count; i++)
 		if (take_name(&reader, export.names[i]) != 0)
 			return -1;

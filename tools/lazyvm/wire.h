@@ -111,6 +111,7 @@ enum wire_security {
 struct wire_export {
 	uint16_t port;
 	enum wire_security security;
+	bool has_rounds;                                          /* else LAST is of everything */
 	uint64_t bytes_per_second;                                /* 0: no limit */
 	uint32_t name_count;                                      /* one for each region */
 	char names[GUEST_MEMORY_REGIONS_MAX][WIRE_NAME_MOST + 1]; /* letters, digits, '-' */
