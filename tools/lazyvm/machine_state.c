@@ -26,14 +26,20 @@ struct record {
 	uint64_t length; /* of the bytes that follow; then zeros up to a multiple of 8 */
 };
 
+/* CRC-32C, four bits at a time: it is made while the guest stands still. */
 static uint32_t checksum(const unsigned char *bytes, size_t length)
 {
+	static const uint32_t table[16] = {
+		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+		0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	};
 	uint32_t crc = UINT32_MAX;
 
 	for (size_t i = 0; i < length; i++) {
 		crc ^= bytes[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (0x82f63b78u & (0u - (crc & 1)));
+		crc = crc >> 4 ^ table[crc & 15];
+		crc = crc >> 4 ^ table[crc & 15];
 	}
 	return ~crc;
 }
