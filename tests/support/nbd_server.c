@@ -2,12 +2,15 @@
 #include "nbd_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lazymem/nbd.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,33 +63,74 @@ static bool listens_or_is_over(void *argument)
 	return access(server->pid_file, F_OK) == 0 || is_over(server);
 }
 
-void nbd_server_start(struct nbd_server *server, const char *const *arguments)
+/* In the child. A listener is handed over as systemd would. */
+static void run(const struct nbd_server *server, const char *const *arguments, int listener)
 {
-	const char *full[MOST_ARGUMENTS + 8] = {"nbdkit",       "--foreground", "--unix",
-						server->socket, "--pidfile",    server->pid_file};
-	size_t count = 6;
+	char pid[16];
 
-	for (size_t i = 0; arguments[i] != NULL; i++) {
-		assert_true(i < MOST_ARGUMENTS);
-		full[count++] = arguments[i];
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (freopen("/dev/null", "r", stdin) == NULL || freopen(server->log, "a", stdout) == NULL ||
+	    dup2(1, 2) < 0)
+		_exit(126);
+	if (listener >= 0) {
+		snprintf(pid, sizeof(pid), "%d", (int)getpid());
+		if (dup2(listener, 3) < 0 || fcntl(3, F_SETFD, 0) != 0 ||
+		    setenv("LISTEN_PID", pid, 1) != 0 || setenv("LISTEN_FDS", "1", 1) != 0)
+			_exit(126);
+	}
+	execvp(arguments[0], (char *const *)(uintptr_t)arguments);
+	_exit(127);
+}
+
+/* With what it takes to listen, `own`, before the arguments. */
+static void start(struct nbd_server *server, const char *const *own, const char *const *arguments,
+		  int listener)
+{
+	const char *full[MOST_ARGUMENTS];
+	size_t count = 0;
+
+	for (; *own != NULL; own++)
+		full[count++] = *own;
+	for (; *arguments != NULL; arguments++) {
+		assert_true(count < MOST_ARGUMENTS - 1);
+		full[count++] = *arguments;
 	}
 	full[count] = NULL;
 	unlink(server->socket);
 	unlink(server->pid_file);
 	server->pid = fork();
 	assert_true(server->pid >= 0);
-	if (server->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (freopen("/dev/null", "r", stdin) == NULL ||
-		    freopen(server->log, "a", stdout) == NULL || dup2(1, 2) < 0)
-			_exit(126);
-		execvp(full[0], (char *const *)(uintptr_t)full);
-		_exit(127);
-	}
+	if (server->pid == 0)
+		run(server, full, listener);
 	assert_true(await(listens_or_is_over, server));
 	if (access(server->pid_file, F_OK) != 0)
 		print_log(server);
 	assert_int_equal(access(server->pid_file, F_OK), 0);
+}
+
+void nbd_server_start(struct nbd_server *server, const char *const *arguments)
+{
+	const char *const own[] = {"nbdkit",    "--foreground",   "--unix", server->socket,
+				   "--pidfile", server->pid_file, NULL};
+
+	start(server, own, arguments, -1);
+}
+
+unsigned nbd_server_start_tcp(struct nbd_server *server, const char *const *arguments)
+{
+	const char *const own[] = {"nbdkit", "--foreground", "--pidfile", server->pid_file, NULL};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(listener >= 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, length), 0);
+	assert_int_equal(listen(listener, 16), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+	start(server, own, arguments, listener);
+	close(listener);
+	return ntohs(address.sin_port);
 }
 
 void nbd_server_kill(struct nbd_server *server)

@@ -29,6 +29,9 @@ void nbd_server_start(struct nbd_server *server, const char *const *arguments);
 #define NBD_SERVER_START(server, ...)                                                              \
 	nbd_server_start((server), (const char *const[]){__VA_ARGS__, NULL})
 
+/* The same on a port of 127.0.0.1 that the kernel chooses; returns it. */
+unsigned nbd_server_start_tcp(struct nbd_server *server, const char *const *arguments);
+
 /* Kill it with SIGKILL, as a machine dies. Nothing when it does not run. */
 void nbd_server_kill(struct nbd_server *server);
 

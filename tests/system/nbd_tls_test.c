@@ -153,37 +153,63 @@ static void test_a_server_without_it_is_not_read_where_it_is_asked_for(void **st
 	end();
 }
 
+/* Over TCP: of a unix socket nobody asks which host it is. */
+static unsigned serve_with_certificates(void)
+{
+	char option[300];
+
+	snprintf(option, sizeof(option), "--tls-certificates=%s", certificates);
+	return nbd_server_start_tcp(
+		&server, (const char *const[]){"--tls=require", option, "file", path, NULL});
+}
+
 static void test_certificates_open_an_export(void **state)
 {
-	char uri[600], option[300];
+	char uri[600];
+	unsigned port;
 
 	(void)state;
 	begin();
 	make_certificates("pki");
-	snprintf(option, sizeof(option), "--tls-certificates=%s", certificates);
-	NBD_SERVER_START(&server, "--tls=require", option, "file", path);
-	snprintf(uri, sizeof(uri), "nbds+unix://localhost/?socket=%s&tls-certificates=%s",
-		 server.socket, certificates);
+	port = serve_with_certificates();
+	snprintf(uri, sizeof(uri), "nbds://localhost:%u/?tls-certificates=%s", port, certificates);
 	assert_all_is_read(uri);
 	end();
 }
 
-static void test_a_certificate_of_another_authority_is_refused(void **state)
+static void assert_not_certified(const char *host, unsigned port)
 {
 	struct lazymem_backing *backing = NULL;
-	char uri[600], option[300];
+	char uri[600];
+
+	snprintf(uri, sizeof(uri), "nbds://%s:%u/?tls-certificates=%s", host, port, certificates);
+	assert_true(lazymem_nbd_open(uri, NULL, &backing) < 0);
+	assert_non_null(strstr(lazymem_error_message(), "certificate"));
+	assert_null(backing);
+}
+
+static void test_a_certificate_of_another_authority_is_refused(void **state)
+{
+	unsigned port;
 
 	(void)state;
 	begin();
 	make_certificates("theirs");
-	snprintf(option, sizeof(option), "--tls-certificates=%s", certificates);
-	NBD_SERVER_START(&server, "--tls=require", option, "file", path);
+	port = serve_with_certificates();
 	make_certificates("ours");
-	snprintf(uri, sizeof(uri), "nbds+unix://localhost/?socket=%s&tls-certificates=%s",
-		 server.socket, certificates);
-	assert_true(lazymem_nbd_open(uri, NULL, &backing) < 0);
-	assert_non_null(strstr(lazymem_error_message(), "certificate"));
-	assert_null(backing);
+	assert_not_certified("localhost", port);
+	end();
+}
+
+static void test_a_certificate_of_another_host_is_refused(void **state)
+{
+	unsigned port;
+
+	(void)state;
+	begin();
+	make_certificates("localhost");
+	port = serve_with_certificates();
+	assert_not_certified("127.0.0.1", port);
 	end();
 }
 
@@ -196,6 +222,7 @@ int main(void)
 		TEST(test_a_server_without_it_is_not_read_where_it_is_asked_for),
 		TEST(test_certificates_open_an_export),
 		TEST(test_a_certificate_of_another_authority_is_refused),
+		TEST(test_a_certificate_of_another_host_is_refused),
 	};
 
 	require_nbd();
