@@ -60,7 +60,7 @@ struct lazymem_attachment {
 	struct lazymem_identity origin; /* of the snapshot that the next one is a layer over;
 					 * none: unknown. Likewise */
 	bool had_moment;                /* one was written; likewise */
-	pthread_mutex_t reading; /* the worker, from reading messages until their events are
+	pthread_mutex_t reading;        /* the worker, from reading messages until their events are
 				  * applied; taken before `lock` */
 	pthread_rwlock_t lock;
 	enum lazymem_verdict (*on_failure)(void *context, const struct lazymem_failure *failure);

@@ -15,7 +15,7 @@ destination_of --timeout 2
 slow 40mbit
 begin_departure --timeout 2
 await_state source 'migration=filling'
-for cut in 1 2; do
+for _ in 1 2; do
 	link down
 	await_state source 'destination-lost=yes'
 	link up

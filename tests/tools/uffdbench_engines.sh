@@ -7,7 +7,7 @@ set -euo pipefail
 
 needs_userfaultfd
 command -v python3 >/dev/null || skip "python3 is not installed"
-mapfile -t engines < <("$program" --help | sed -n '/^Engines/,$ s/^[* ] \([a-z0-9-]*\) .*/\1/p')
+mapfile -t engines < <("$program" --help | sed -n '/^Engines/,/^$/ s/^[* ] \([a-z0-9-]*\) .*/\1/p')
 [ "${#engines[@]}" -ge 15 ] || fail "--help names too few engines"
 
 # A library without a compression has no such engine.
