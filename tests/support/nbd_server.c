@@ -148,7 +148,12 @@ void nbd_server_kill(struct nbd_server *server)
 
 void nbd_server_freeze(const struct nbd_server *server)
 {
+	int status;
+
 	kill(server->pid, SIGSTOP);
+	/* Its other threads go on until one of them has taken the signal. */
+	assert_int_equal(waitpid(server->pid, &status, WUNTRACED), server->pid);
+	assert_true(WIFSTOPPED(status));
 }
 
 void nbd_server_thaw(const struct nbd_server *server)

@@ -35,7 +35,7 @@ unsigned nbd_server_start_tcp(struct nbd_server *server, const char *const *argu
 /* Kill it with SIGKILL, as a machine dies. Nothing when it does not run. */
 void nbd_server_kill(struct nbd_server *server);
 
-/* Stop it where it is, and let it go on. */
+/* Stop it where it is (it answers nothing any more on return), and let it go on. */
 void nbd_server_freeze(const struct nbd_server *server);
 void nbd_server_thaw(const struct nbd_server *server);
 

@@ -437,5 +437,6 @@ int main(void)
 
 	require_nbd();
 	require_faults();
+	require_hugetlb(BLOCK, LENGTH / BLOCK);
 	return run_group(tests);
 }

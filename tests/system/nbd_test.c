@@ -504,5 +504,6 @@ int main(void)
 
 	require_nbd();
 	require_faults();
+	require_hugetlb(BLOCK, 3);
 	return run_group(tests);
 }

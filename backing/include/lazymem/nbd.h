@@ -59,7 +59,9 @@ struct lazymem_nbd_options {
  * nbd+unix:///EXPORT?socket=PATH, and nbds:// and nbds+unix:// for TLS (with
  * tls-certificates=DIRECTORY or tls-psk-file=FILE), as the NBD project defines
  * them. Waits for the first connection and, without LAZYMEM_NBD_LAZY_EXTENTS, for
- * the holes. The bytes of the export must not change while it is read.
+ * the holes. The bytes of the export must not change while it is read. Drop the
+ * last reference before the program exits: libnbd ends a program whose thread still
+ * uses it then.
  *
  * -EPROTONOSUPPORT when this library was built without libnbd, or libnbd without
  * what the URI asks for; -EINVAL for no URI, a malformed one, an unknown flag and
