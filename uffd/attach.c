@@ -18,6 +18,7 @@
 #include "uffd/command.h"
 #include "uffd/handler.h"
 #include "uffd/harvest.h"
+#include "uffd/held.h"
 #include "uffd/moment.h"
 #include "uffd/present.h"
 #include "uffd/settle.h"
@@ -224,8 +225,10 @@ static int create_marks(struct lazymem_attachment *attachment, unsigned flags)
 {
 	int error = lm_harvest_create(attachment, (flags & LAZYMEM_ATTACH_WRITE_BACK) != 0);
 
-	for (size_t i = 0; error == 0 && i < attachment->region_count; i++)
+	for (size_t i = 0; error == 0 && i < attachment->region_count; i++) {
 		error = lm_tracking_create(&attachment->regions[i]);
+		lm_held_open(&attachment->regions[i]);
+	}
 	return error;
 }
 

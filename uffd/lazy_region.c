@@ -16,6 +16,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/mapping_operations.h"
+#include "uffd/held.h"
 #include "uffd/pagemap.h"
 #include "uffd/tracking.h"
 #include "uffd/userfaultfd.h"
@@ -115,6 +116,7 @@ static void describe(struct lazymem_region *region, struct lm_lazy_region *lazy)
 	struct lazymem_span span = lazymem_mapping_span(lazy->mapping);
 
 	lazy->region = region;
+	lazy->file = -1;
 	lazy->backing = lazymem_region_backing(region);
 	lazy->backing_offset = lazymem_region_backing_offset(region);
 	lazy->guest = lazymem_region_base(region).value;
@@ -164,6 +166,7 @@ void lm_lazy_region_destroy(struct lm_lazy_region *lazy)
 	free(lazy->present_in_block);
 	free(lazy->views);
 	lm_tracking_destroy(lazy);
+	lm_held_close(lazy);
 	lm_page_map_destroy(&lazy->map);
 	lazy->present_in_block = NULL;
 	lazy->views = NULL;

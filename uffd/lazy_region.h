@@ -41,6 +41,7 @@ struct lm_lazy_region {
 	uint64_t guest; /* guest address of page 0 */
 	char *host;     /* of page 0, where the faults are reported */
 	char *alias;    /* a second mapping of the same memory, or NULL: see populate.c */
+	int file;       /* what is behind shared memory, to ask what it holds, or -1: see held.c */
 	size_t length;
 	size_t first_index; /* of page 0, in a numbering of the pages of all regions */
 	size_t page_size;

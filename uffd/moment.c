@@ -14,11 +14,11 @@
  * the page does, once the worker has published what it had installed:
  *
  *   PRESENT             copied
- *   DISCARDED           zeros, and no copy
+ *   DISCARDED           zeros, and no copy, unless its file has it still (held.c)
  *   MISSING, CLAIMED,   as in the snapshot before: nobody has written it. (Where
  *   POISONED            nobody knows what was written, all that may be there is told)
  *
- * Only a page that is PRESENT is touched, so nothing is populated for it, and
+ * Only a page that is there is touched, so nothing is populated for it, and
  * none can be poison.
  */
 #include "uffd/moment.h"
@@ -28,6 +28,7 @@
 #include "core/memory.h"
 #include "core/options.h"
 #include "uffd/harvest.h"
+#include "uffd/held.h"
 #include "uffd/slot.h"
 #include "uffd/tracking.h"
 #include "uffd/write_back.h"
@@ -228,6 +229,21 @@ static size_t take_run(struct lazymem_moment *moment, const struct lm_moment_par
 	return length;
 }
 
+static uint64_t take_discarded(struct lazymem_moment *moment, const struct lm_moment_part *part,
+			       size_t page, size_t count)
+{
+	const size_t end = page + count;
+	uint64_t copied = 0;
+
+	for (size_t run; page < end; page += run) {
+		bool held;
+
+		run = lm_held_run(part->region, page, end - page, &held);
+		copied += take_run(moment, part, page, run, held ? COPIED : ZEROS);
+	}
+	return copied;
+}
+
 static uint64_t take_range(struct lazymem_moment *moment, struct lazymem_guest_range range)
 {
 	uint64_t offset = 0, copied = 0;
@@ -242,7 +258,8 @@ static uint64_t take_range(struct lazymem_moment *moment, struct lazymem_guest_r
 		run = 1;
 		while (page + run < end && meaning_of(region, page + run) == meaning)
 			run++;
-		copied += take_run(moment, part, page, run, meaning);
+		copied += meaning == ZEROS ? take_discarded(moment, part, page, run)
+					   : take_run(moment, part, page, run, meaning);
 	}
 	return copied;
 }

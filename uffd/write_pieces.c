@@ -7,9 +7,9 @@
  * meanwhile: then they are dirty again, for they were protected before this
  * began, and the next sync writes them.
  *
- * A page that is DISCARDED is nowhere in memory; its place in the object becomes
- * a hole, or zeros where the object has no holes to make. Should the guest
- * write it at this moment, it is dirty again as well.
+ * A page that is DISCARDED is nowhere in memory, unless the file behind it has it still
+ * (held.c); its place in the object becomes a hole, or zeros where the object has no holes to
+ * make. Should the guest write it at this moment, it is dirty again as well.
  *
  * Completions come inside lm_queue_run or from threads of the object; in both
  * cases the piece is given back by an atomic count, and the queue is woken. The
@@ -22,6 +22,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "uffd/attachment.h"
+#include "uffd/held.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -175,16 +176,32 @@ static void discard_run(struct writing *writing, size_t page, size_t count)
 		note(writing, offset, error);
 }
 
+/* Discarded pages. */
+static void give_back_run(struct writing *writing, size_t page, size_t count)
+{
+	const size_t end = page + count;
+
+	for (size_t run; page < end && writing->error == 0; page += run) {
+		bool held;
+
+		run = lm_held_run(writing->region, page, end - page, &held);
+		if (held)
+			write_run(writing, page, run);
+		else
+			discard_run(writing, page, run);
+	}
+}
+
 /* What becomes of a dirty page. What was written had been published before it was
  * taken; the rest was written by nobody, and cannot always be read: poison, also while
  * a prefetch has it claimed to heal it. */
-enum fate { WRITTEN, MADE_A_HOLE, PASSED_OVER };
+enum fate { WRITTEN, GIVEN_BACK, PASSED_OVER };
 
 static enum fate fate_of(const struct lm_page_map *map, size_t page)
 {
 	switch (lm_page_map_get(map, page)) {
 	case LM_PAGE_DISCARDED:
-		return MADE_A_HOLE;
+		return GIVEN_BACK;
 	case LM_PAGE_PRESENT:
 		return WRITTEN;
 	case LM_PAGE_MISSING:
@@ -209,8 +226,8 @@ static void write_dirty(struct writing *writing, size_t page, size_t count)
 			run++;
 		if (fate == WRITTEN)
 			write_run(writing, page, run);
-		else if (fate == MADE_A_HOLE)
-			discard_run(writing, page, run);
+		else if (fate == GIVEN_BACK)
+			give_back_run(writing, page, run);
 	}
 }
 
