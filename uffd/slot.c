@@ -269,11 +269,14 @@ void lm_slot_give_back(struct lm_slot *slot, size_t keep)
 {
 	struct lm_lazy_region *region = slot->region;
 	size_t from = slot->installed + keep, count = slot->count - from;
+	/* The hole that is punched in hugetlb memory takes the poison with it. */
+	const bool is_poison =
+		slot->healing && (slot->filled == 0 || atomic_load(&region->protects));
 
 	if (keep == 0)
 		lm_populate_drop_pieces(slot);
 	for (size_t page = slot->first + from; page < slot->first + slot->count; page++) {
-		if (!slot->healing)
+		if (!is_poison)
 			lm_page_map_release(&region->map, page);
 		else if (lm_page_map_poison(&region->map, page))
 			atomic_fetch_add(&slot->attachment->poisoned, 1);

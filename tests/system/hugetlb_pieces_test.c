@@ -247,6 +247,24 @@ static void test_a_fault_waits_for_one_piece_and_not_for_the_page(void **state)
 	lazymem_backing_unref(backing);
 }
 
+/* What was written of it took its poison away. */
+static void test_a_page_that_was_healed_in_part_is_no_false_zeros_after_an_abort(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	source_fail(&f.source, 0, BLOCK, -EIO, UINT64_MAX);
+	assert_int_equal(touch(f.guest.host), SIGNALLED + SIGBUS);
+	source_fail(&f.source, 3 * PIECE, PIECE, -EIO, UINT64_MAX);
+	guest_prefetch(&f.guest, 0, BLOCK);
+	statistics_at_rest(f.guest.attachment);
+	lazymem_attachment_abort(f.guest.attachment);
+	f.guest.attachment = NULL;
+	assert_int_equal(touch(f.guest.host), SIGNALLED + SIGBUS);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +275,7 @@ int main(void)
 		TEST(test_failures_of_different_pieces_do_not_add_up),
 		TEST(test_an_abort_does_not_wait_for_the_remaining_pieces),
 		TEST(test_a_fault_waits_for_one_piece_and_not_for_the_page),
+		TEST(test_a_page_that_was_healed_in_part_is_no_false_zeros_after_an_abort),
 	};
 
 	require_faults();
