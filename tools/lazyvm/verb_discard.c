@@ -7,6 +7,20 @@
 #include "monitor.h"
 #include "size.h"
 
+/* Not beside a snapshot, whose moment must hold still, nor beside a migration: the source's
+ * memory is what the destination reads, and a hole in it would be zeros there. */
+static void discard(struct monitor *monitor, uint64_t start, uint64_t length,
+		    struct control_answer *answer)
+{
+	if (pthread_mutex_trylock(&monitor->job) != 0) {
+		control_error(answer, "a snapshot or migration is under way");
+		return;
+	}
+	if (guest_memory_discard(machine_memory(monitor->machine), start, length) != 0)
+		control_error(answer, "%s", fault_message());
+	pthread_mutex_unlock(&monitor->job);
+}
+
 static void run(struct monitor *monitor, char *const *words, size_t count,
 		struct control_answer *answer)
 {
@@ -17,8 +31,8 @@ static void run(struct monitor *monitor, char *const *words, size_t count,
 	if (size_parse(words[1], &start) != 0 || size_parse(words[2], &length) != 0)
 		control_error(answer, "%.64s %.64s is no guest address and no length", words[1],
 			      words[2]);
-	else if (guest_memory_discard(machine_memory(monitor->machine), start, length) != 0)
-		control_error(answer, "%s", fault_message());
+	else
+		discard(monitor, start, length, answer);
 }
 
 const struct control_verb verb_discard = {
