@@ -17,16 +17,40 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SERIAL_READY 0x60u /* its two registers of a sent byte are empty */
 #define PAGE UINT64_C(4096)
+#define PATIENCE_MS 1000 /* with whoever reads what is printed, when the vCPUs are to stand */
 
-static void print(struct devices *devices, const unsigned char *bytes, size_t length)
+/* False: nobody takes what is printed, and the vCPUs are to stand. Whoever waits for that does
+ * not wait for a reader as well. */
+static bool await_room(struct devices *devices, const struct machine *machine)
 {
-	while (length > 0) {
-		const ssize_t count = write(devices->serial, bytes, length);
+	struct pollfd polled = {.fd = devices->serial, .events = POLLOUT};
+
+	for (;;) {
+		const bool stands = atomic_load(&machine->stands);
+		const int ready = poll(&polled, 1, stands && devices->is_stuck ? 0 : PATIENCE_MS);
+
+		devices->is_stuck = ready == 0;
+		if (ready > 0)
+			return true;
+		if (ready == 0 && stands)
+			return false;
+	}
+}
+
+static void print(struct devices *devices, const struct machine *machine,
+		  const unsigned char *bytes, size_t length)
+{
+	while (length > 0 && await_room(devices, machine)) {
+		/* A pipe that has room has room for so many. */
+		const ssize_t count =
+			write(devices->serial, bytes, length < PIPE_BUF ? length : PIPE_BUF);
 
 		if (count < 0 && errno == EINTR)
 			continue;
@@ -85,7 +109,7 @@ void devices_access(struct vcpu *vcpu)
 	pthread_mutex_lock(&devices->lock);
 	if (run->io.direction == KVM_EXIT_IO_OUT && run->io.port == PORT_SERIAL &&
 	    run->io.size == 1) {
-		print(devices, bytes, run->io.count);
+		print(devices, vcpu->machine, bytes, run->io.count);
 	} else {
 		for (uint32_t i = 0; i < run->io.count; i++, bytes += run->io.size) {
 			if (run->io.direction == KVM_EXIT_IO_OUT)

@@ -16,6 +16,7 @@ struct devices {
 	pthread_mutex_t lock; /* one vCPU at a time */
 	int serial;           /* descriptor that what is printed goes to */
 	bool owns_serial;
+	bool is_stuck;              /* nobody took what was printed last */
 	uint32_t discard_page;      /* of the balloon: where the range begins, in pages */
 	uint32_t discard_result;    /* of the last range: 0, or 1 for a refusal */
 	_Atomic uint64_t discarded; /* bytes given back */
@@ -52,6 +53,9 @@ struct machine {
 	int end_fd; /* an eventfd */
 	_Atomic uint64_t first_run;
 };
+
+/* No vCPU is in the guest. */
+bool machine_stands_still(struct machine *machine);
 
 /* KVM sees the memory where the library has mapped it. Once, and after it was attached:
  * attaching would else change what KVM knows already. */
