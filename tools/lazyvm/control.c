@@ -10,7 +10,8 @@
  *
  * Only the owner of the process may connect (mode 0600). Stopping shuts every
  * connection's reading side, so a verb that runs still gets its answer out, and its
- * thread finds the end of the connection after that.
+ * thread finds the end of the connection after that. Who does not read his answers is
+ * waited for a few seconds, and then no more.
  */
 #include "control.h"
 #include "complain.h"
@@ -28,8 +29,11 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define PATIENCE_S 5 /* with who does not read his answers */
 
 struct connection {
 	struct control *control;
@@ -204,11 +208,13 @@ static void refuse_connection(int fd, const char *why)
 
 static void accept_one(struct control *control)
 {
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	const int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
 	struct connection *place;
 
 	if (fd < 0)
 		return;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	place = find_place(control);
 	if (place == NULL) {
 		refuse_connection(fd, "too many connections");
@@ -231,10 +237,12 @@ static void *accept_thread(void *context)
 				   {.fd = control->stop, .events = POLLIN}};
 
 	while (polled[1].revents == 0) {
-		if (poll(polled, 2, -1) < 0 && errno != EINTR)
-			break;
-		if (polled[0].revents != 0)
+		if (poll(polled, 2, -1) < 0) {
+			if (errno != EINTR)
+				break;
+		} else if (polled[0].revents != 0) {
 			accept_one(control);
+		}
 	}
 	return NULL;
 }
