@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct option long_options[] = {OPTION_TABLE_END};
 
@@ -14,6 +15,25 @@ static void take(void *context, int option, const char *value)
 	(void)context;
 	(void)option;
 	(void)value;
+}
+
+/* Written over itself, the snapshot would lose the memory. */
+static int check_path(const struct lazymem_snapshot *snapshot, const char *path)
+{
+	struct stat there;
+	struct stat file;
+
+	if (stat(path, &there) != 0)
+		return 0;
+	for (size_t i = 0; i < lazymem_snapshot_layer_count(snapshot); i++) {
+		struct lazymem_snapshot_layer layer = {.size = sizeof(layer)};
+
+		if (lazymem_snapshot_layer_at(snapshot, i, &layer) == 0 &&
+		    stat(layer.path, &file) == 0 && file.st_dev == there.st_dev &&
+		    file.st_ino == there.st_ino)
+			return fault("%s: is the snapshot, or a parent of it", path);
+	}
+	return 0;
 }
 
 static int write_file(const char *path, const struct machine_state *state)
@@ -41,6 +61,8 @@ static int run(const struct command *command, int argc, char **argv)
 		return EXIT_RUN_FAILED;
 	}
 	result = machine_state_from_snapshot(&state, snapshot);
+	if (result == 0)
+		result = check_path(snapshot, argv[operand + 1]);
 	if (result == 0)
 		result = write_file(argv[operand + 1], &state);
 	if (result != 0)
