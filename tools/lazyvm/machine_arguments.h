@@ -31,7 +31,7 @@ enum {
 #define MACHINE_HELP                                                                               \
 	"  --kind KIND       of the guest's memory: anonymous (the default), memfd, hugetlb\n"     \
 	"  --hugepages       advise huge pages for it\n"                                           \
-	"  --control SOCKET  listen there for pause, resume, status, snapshot, discard, quit\n"    \
+	"  --control SOCKET  listen there for the commands that have this option, too\n"           \
 	"  --serial FILE     append what the guest prints to FILE, not to standard output\n"       \
 	"  --paused          do not run before `resume`\n"
 

@@ -66,7 +66,7 @@ static int read_state(struct machine_state *state, const char *path)
 	size_t length;
 
 	if (file_bytes_read(path, &bytes, &length) != 0)
-		return fault("%s: is no state of a machine", path);
+		return fault("%s: the state of the machine cannot be read", path);
 	*state = (struct machine_state){bytes, length, length};
 	return machine_state_check(state, path);
 }
