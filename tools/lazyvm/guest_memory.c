@@ -291,10 +291,11 @@ const char *guest_memory_failure(struct guest_memory *memory)
 	return atomic_load(&memory->failure);
 }
 
-/* A server that may never come back holds nobody up any more. What is no NBD object refuses
- * this, and needs it not. */
-static void give_up_sources(const struct guest_memory_options *options)
+/* What is no NBD object refuses this, and needs it not. */
+void guest_memory_give_up(struct guest_memory *memory)
 {
+	const struct guest_memory_options *options = &memory->options;
+
 	if (options->backing != NULL)
 		(void)lazymem_nbd_give_up(options->backing);
 	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++) {
@@ -306,7 +307,7 @@ static void give_up_sources(const struct guest_memory_options *options)
 void guest_memory_let_go(struct guest_memory *memory)
 {
 	if (memory->attachment != NULL) {
-		give_up_sources(&memory->options);
+		guest_memory_give_up(memory);
 		lazymem_attachment_abort(memory->attachment);
 	}
 	memory->attachment = NULL;

@@ -93,6 +93,9 @@ int guest_memory_discard(struct guest_memory *memory, uint64_t start, uint64_t l
  * Any thread. */
 const char *guest_memory_failure(struct guest_memory *memory);
 
+/* Whoever waits for bytes of a server gets an error from now on: it may never come back. */
+void guest_memory_give_up(struct guest_memory *memory);
+
 /* Let go without populating: whoever waits for a page gets an error. Tolerates memory that is not
  * attached. */
 void guest_memory_let_go(struct guest_memory *memory);

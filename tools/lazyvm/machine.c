@@ -7,8 +7,9 @@
  * without the lock (vcpu.c).
  *
  * A vCPU may wait in the guest for a page that never comes. So nothing waits for
- * vCPUs but who pauses them; ending never does, and destroying waits a little, then lets go of the
- * memory, which turns every such wait into an error, and only then for the threads.
+ * vCPUs but who pauses them, and that only until the machine has ended; ending never does, and
+ * destroying waits a little, then lets go of the memory, which turns every such wait into an
+ * error, and only then for the threads.
  */
 #include "fault.h"
 #include "machine_parts.h"
@@ -53,9 +54,19 @@ void machine_pause(struct machine *machine)
 	pthread_mutex_lock(&machine->lock);
 	machine->pauses++;
 	update_stands(machine);
-	while (has_running(machine))
+	while (has_running(machine) && machine->end == MACHINE_GOES_ON)
 		pthread_cond_wait(&machine->changed, &machine->lock);
 	pthread_mutex_unlock(&machine->lock);
+}
+
+bool machine_stands_still(struct machine *machine)
+{
+	bool stands_still;
+
+	pthread_mutex_lock(&machine->lock);
+	stands_still = !has_running(machine);
+	pthread_mutex_unlock(&machine->lock);
+	return stands_still;
 }
 
 void machine_resume(struct machine *machine)

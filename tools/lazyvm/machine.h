@@ -64,8 +64,8 @@ struct machine_payload {
  * machine paused. */
 int machine_boot(struct machine *machine, const struct machine_payload *payload);
 
-/* Every vCPU has left the kernel and stands still when this returns. Any thread
- * but a vCPU's. */
+/* Every vCPU has left the kernel and stands still when this returns, or the machine has ended:
+ * then one may still wait for a page. Any thread but a vCPU's. */
 void machine_pause(struct machine *machine);
 
 /* One pause less; the vCPUs run when it was the last. Any thread. */
@@ -74,7 +74,8 @@ void machine_resume(struct machine *machine);
 /* The vCPUs stand still because somebody paused them. Any thread. */
 bool machine_is_paused(struct machine *machine);
 
-/* All state but the memory, for the caller to free. The machine is paused. */
+/* All state but the memory, for the caller to free. The machine is paused; refused where it has
+ * ended and a vCPU still waits for a page. */
 int machine_save(struct machine *machine, struct machine_state *ret_state);
 
 /* The other way: into a machine that was just created, with its memory attached.

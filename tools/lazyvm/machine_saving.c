@@ -112,6 +112,9 @@ int machine_save(struct machine *machine, struct machine_state *ret_state)
 {
 	struct machine_state state = {0};
 
+	/* KVM would let us wait for a vCPU that waits for a page. */
+	if (!machine_stands_still(machine))
+		return fault("the guest has ended");
 	if (save_all(machine, &state) != 0) {
 		machine_state_free(&state);
 		return -1;

@@ -129,6 +129,15 @@ static int begin(struct monitor *monitor, const struct monitor_options *options,
 	return 0;
 }
 
+/* Verbs that run are waited for. Who ends a machine does not wait for a server that its memory
+ * comes from as well; a guest that has exited leaves them the time that they need. */
+static void end_control(struct monitor *monitor, struct control *control)
+{
+	if (machine_get_end(monitor->machine, NULL, NULL) != MACHINE_EXITED)
+		guest_memory_give_up(machine_memory(monitor->machine));
+	control_stop(control);
+}
+
 static int run(struct monitor *monitor, const struct monitor_options *options)
 {
 	const int signals = open_signals();
@@ -138,10 +147,11 @@ static int run(struct monitor *monitor, const struct monitor_options *options)
 	if (signals < 0 || begin(monitor, options, &control) != 0) {
 		complain("%s", fault_message());
 	} else {
-		if (!monitor->is_paused)
+		/* Not monitor->is_paused: somebody may have said `pause` or `resume` by now. */
+		if (!options->begins_paused)
 			machine_resume(monitor->machine);
 		wait_for_end(monitor, signals, control != NULL);
-		control_stop(control);
+		end_control(monitor, control);
 		machine_get_end(monitor->machine, &status, NULL);
 	}
 	if (signals >= 0)

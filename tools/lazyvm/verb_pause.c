@@ -6,6 +6,11 @@
 #include "control_verbs.h"
 #include "monitor.h"
 
+static bool has_ended(struct monitor *monitor)
+{
+	return machine_get_end(monitor->machine, NULL, NULL) != MACHINE_GOES_ON;
+}
+
 static void run_pause(struct monitor *monitor, char *const *words, size_t count,
 		      struct control_answer *answer)
 {
@@ -17,6 +22,8 @@ static void run_pause(struct monitor *monitor, char *const *words, size_t count,
 	else
 		machine_pause(monitor->machine);
 	monitor->is_paused = true;
+	if (has_ended(monitor))
+		control_error(answer, "the guest has ended");
 	pthread_mutex_unlock(&monitor->paused);
 }
 
