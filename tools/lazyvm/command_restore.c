@@ -82,6 +82,7 @@ static int restore(const struct restore_request *request, const struct restore_s
 	int status = EXIT_RUN_FAILED;
 
 	options.memory.backing = source->memory;
+	monitor->parent = source->snapshot;
 	if (machine_state_shape(&source->state, &options.shape) != 0 ||
 	    machine_create(&options, &machine) != 0 || restore_into(machine, request, source) != 0)
 		complain("%s", fault_message());
@@ -104,7 +105,6 @@ static int run(const struct command *command, int argc, char **argv)
 		.begins_paused = request.machine.paused,
 		.prints_first_run = true,
 		.began = began,
-		.parent = request.state == NULL ? argv[operand] : NULL,
 	};
 	int status = EXIT_RUN_FAILED;
 

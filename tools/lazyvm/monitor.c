@@ -121,8 +121,7 @@ static int begin(struct monitor *monitor, const struct monitor_options *options,
 	monitor->quit_fd = eventfd(0, EFD_CLOEXEC);
 	if (monitor->quit_fd < 0)
 		return fault("eventfd: %s", strerror(errno));
-	if (options->parent != NULL &&
-	    snapshots_set_parent(&monitor->snapshots, options->parent) != 0)
+	if (options->parent != NULL && snapshots_begin(&monitor->snapshots, options->parent) != 0)
 		return -1;
 	if (options->control != NULL && control_start(options->control, monitor, ret_control) != 0)
 		return -1;

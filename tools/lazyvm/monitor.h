@@ -16,7 +16,7 @@ struct monitor {
 	struct machine *machine;
 	struct snapshots snapshots;
 	uint64_t began;         /* CLOCK_MONOTONIC, ns: when the command began */
-	pthread_mutex_t job;    /* held by whoever snapshots or migrates: one at a time */
+	pthread_mutex_t job;    /* held by whoever snapshots, migrates or discards: one at a time */
 	pthread_mutex_t paused; /* of the next */
 	bool is_paused;         /* by the command `pause` */
 	int quit_fd;            /* eventfd: somebody said `quit` */
@@ -30,7 +30,7 @@ struct monitor_options {
 	bool begins_paused;    /* until `resume` */
 	bool prints_first_run; /* say on stderr how long it took to the first instruction */
 	uint64_t began;        /* CLOCK_MONOTONIC, ns */
-	const char *parent;    /* the snapshot that the guest came from; NULL: none */
+	const struct lazymem_snapshot *parent; /* that the guest came from; NULL: none */
 };
 
 /* Resume the machine and serve the control socket until the machine has ended

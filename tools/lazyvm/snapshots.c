@@ -16,29 +16,83 @@
 
 #include <errno.h>
 #include <lazymem/moment.h>
-#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ROUNDS_MOST 8
 #define WORTH_A_ROUND (UINT64_C(1) << 20) /* bytes: less is copied in the pause */
 
-int snapshots_set_parent(struct snapshots *snapshots, const char *path)
-{
-	char *parent = realpath(path, NULL);
+/* ---- the files of the last one ------------------------------------------------------ */
 
-	if (parent == NULL)
-		return fault("%s: %s", path, strerror(errno));
-	free(snapshots->parent);
-	snapshots->parent = parent;
+/* Room for one more, so that put_first() cannot fail. */
+static int reserve(struct snapshots *snapshots)
+{
+	char **files = reallocarray(snapshots->files, snapshots->count + 1, sizeof(*files));
+
+	if (files == NULL)
+		return fault("no memory for the name of a snapshot");
+	snapshots->files = files;
+	return 0;
+}
+
+/* `file` is ours from then on. */
+static void put_first(struct snapshots *snapshots, char *file)
+{
+	memmove(snapshots->files + 1, snapshots->files,
+		snapshots->count * sizeof(snapshots->files[0]));
+	snapshots->files[0] = file;
+	snapshots->count++;
+}
+
+static char *real_path(const char *path)
+{
+	char *real = realpath(path, NULL);
+
+	if (real == NULL)
+		fault("%s: %s", path, strerror(errno));
+	return real;
+}
+
+int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent)
+{
+	for (size_t i = lazymem_snapshot_layer_count(parent); i-- > 0;) {
+		struct lazymem_snapshot_layer layer = {.size = sizeof(layer)};
+		char *file;
+
+		if (lazymem_snapshot_layer_at(parent, i, &layer) != 0)
+			return fault_of_library(NULL);
+		file = real_path(layer.path);
+		if (file == NULL || reserve(snapshots) != 0) {
+			free(file);
+			return -1;
+		}
+		put_first(snapshots, file);
+	}
+	return 0;
+}
+
+/* As it was when it was last seen: its parents are where they were then, and not only where its
+ * layers say. */
+static int open_last(const struct snapshots *snapshots, struct lazymem_snapshot **ret_snapshot)
+{
+	const struct lazymem_snapshot_options options = {
+		.size = sizeof(options),
+		.parents = (const char *const *)snapshots->files + 1,
+		.parent_count = snapshots->count - 1,
+	};
+
+	if (lazymem_snapshot_open(snapshots->files[0], &options, ret_snapshot) != 0)
+		return fault_of_library(NULL);
 	return 0;
 }
 
 void snapshots_free(struct snapshots *snapshots)
 {
-	free(snapshots->parent);
-	snapshots->parent = NULL;
+	for (size_t i = 0; i < snapshots->count; i++)
+		free(snapshots->files[i]);
+	free(snapshots->files);
+	*snapshots = (struct snapshots){0};
 }
 
 /* ---- the moment ------------------------------------------------------------------- */
@@ -86,25 +140,40 @@ static int pause_and_take(struct machine *machine, struct lazymem_moment *moment
 
 /* ---- the file ---------------------------------------------------------------------- */
 
-/* How the layer at `path` says where its parent is: by its name alone, where both are in one
- * directory, so that they can be moved together. */
-static const char *parent_path(const char *parent, const char *path)
+/* The path of a file that is about to be made, from the root on; for the caller to free. NULL:
+ * a sentence. */
+static char *place_of(const char *path)
 {
-	const char *name = strrchr(parent, '/') + 1; /* it is absolute */
 	const char *slash = strrchr(path, '/');
-	char real[PATH_MAX];
-	char *directory = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
-	const char *found = parent;
+	char *directory = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	char *real = directory != NULL ? real_path(directory) : NULL;
+	char *place = NULL;
 
-	if (directory != NULL && realpath(directory, real) != NULL &&
-	    strlen(real) == (size_t)(name - 1 - parent) && strncmp(real, parent, strlen(real)) == 0)
-		found = name;
+	if (directory == NULL ||
+	    (real != NULL && asprintf(&place, "%s/%s", strcmp(real, "/") != 0 ? real : "",
+				      slash != NULL ? slash + 1 : path) < 0)) {
+		fault("no memory for the name of a snapshot");
+		place = NULL;
+	}
 	free(directory);
-	return found;
+	free(real);
+	return place;
+}
+
+/* How the layer at `place` says where its parent is: by its name alone, where both are in one
+ * directory, so that they can be moved together. Both are absolute. */
+static const char *parent_path(const char *parent, const char *place)
+{
+	const char *name = strrchr(parent, '/') + 1;
+	const size_t length = (size_t)(name - parent);
+
+	if (strncmp(parent, place, length) == 0 && strchr(place + length, '/') == NULL)
+		return name;
+	return parent;
 }
 
 static int write_file(struct snapshots *snapshots, struct lazymem_moment *moment,
-		      const struct machine_state *state, const char *path)
+		      const struct machine_state *state, const char *place)
 {
 	const struct lazymem_snapshot_blob_source blob = {
 		.name = MACHINE_STATE_BLOB,
@@ -119,48 +188,35 @@ static int write_file(struct snapshots *snapshots, struct lazymem_moment *moment
 	struct lazymem_snapshot *parent = NULL;
 	int error;
 
-	if (snapshots->parent != NULL) {
-		if (lazymem_snapshot_open(snapshots->parent, NULL, &parent) != 0)
-			return fault_of_library(NULL);
+	if (snapshots->count > 0) {
+		if (open_last(snapshots, &parent) != 0)
+			return -1;
 		plan.parent = parent;
-		plan.parent_path = parent_path(snapshots->parent, path);
+		plan.parent_path = parent_path(snapshots->files[0], place);
 	}
-	error = lazymem_moment_write(moment, path, &plan);
+	error = lazymem_moment_write(moment, place, &plan);
 	lazymem_snapshot_unref(parent);
 	return error == 0 ? 0 : fault_of_library(NULL);
 }
 
 /* Written over a file that it needs, or that the guest's memory is filled from, a snapshot
  * would be the end of both. */
-static int check_path(const struct snapshots *snapshots, const char *path)
+static int check_place(const struct snapshots *snapshots, const char *place, const char *path)
 {
-	struct lazymem_snapshot *parent;
-	char *real = realpath(path, NULL);
+	char *behind = realpath(place, NULL); /* of a link; NULL: nothing is there yet */
 	int result = 0;
 
-	if (real == NULL || snapshots->parent == NULL) {
-		free(real);
-		return 0; /* a new file, or no snapshot of ours is there yet */
-	}
-	if (lazymem_snapshot_open(snapshots->parent, NULL, &parent) != 0) {
-		free(real);
-		return fault_of_library(NULL);
-	}
-	for (size_t i = 0; i < lazymem_snapshot_layer_count(parent); i++) {
-		struct lazymem_snapshot_layer layer = {.size = sizeof(layer)};
-		char layer_real[PATH_MAX];
-
-		if (lazymem_snapshot_layer_at(parent, i, &layer) == 0 &&
-		    realpath(layer.path, layer_real) != NULL && strcmp(layer_real, real) == 0)
+	for (size_t i = 0; i < snapshots->count && result == 0; i++) {
+		if (strcmp(snapshots->files[i], place) == 0 ||
+		    (behind != NULL && strcmp(snapshots->files[i], behind) == 0))
 			result = fault("%s: the guest's memory depends on this file", path);
 	}
-	lazymem_snapshot_unref(parent);
-	free(real);
+	free(behind);
 	return result;
 }
 
 static int write_moment(struct snapshots *snapshots, struct machine *machine,
-			struct lazymem_moment *moment, const char *path,
+			struct lazymem_moment *moment, const char *place,
 			struct snapshot_result *result)
 {
 	struct machine_state state = {0};
@@ -170,26 +226,36 @@ static int write_moment(struct snapshots *snapshots, struct machine *machine,
 		return -1;
 	error = pause_and_take(machine, moment, &state, result);
 	if (error == 0)
-		error = write_file(snapshots, moment, &state, path);
+		error = write_file(snapshots, moment, &state, place);
 	machine_state_free(&state);
+	return error;
+}
+
+static int write_to(struct snapshots *snapshots, struct machine *machine, const char *place,
+		    struct snapshot_result *result)
+{
+	struct lazymem_moment *moment;
+	int error;
+
+	if (lazymem_moment_create(machine_memory(machine)->attachment, &moment) != 0)
+		return fault_of_library(NULL);
+	error = write_moment(snapshots, machine, moment, place, result);
+	lazymem_moment_destroy(moment);
 	return error;
 }
 
 int snapshots_write(struct snapshots *snapshots, struct machine *machine, const char *path,
 		    struct snapshot_result *ret_result)
 {
-	struct snapshot_result result = {.is_layer = snapshots->parent != NULL};
-	struct lazymem_moment *moment;
-	int error;
+	struct snapshot_result result = {.is_layer = snapshots->count > 0};
+	char *place = place_of(path);
 
-	if (check_path(snapshots, path) != 0)
+	if (place == NULL || check_place(snapshots, place, path) != 0 || reserve(snapshots) != 0 ||
+	    write_to(snapshots, machine, place, &result) != 0) {
+		free(place);
 		return -1;
-	if (lazymem_moment_create(machine_memory(machine)->attachment, &moment) != 0)
-		return fault_of_library(NULL);
-	error = write_moment(snapshots, machine, moment, path, &result);
-	lazymem_moment_destroy(moment);
-	if (error != 0 || snapshots_set_parent(snapshots, path) != 0)
-		return -1;
+	}
+	put_first(snapshots, place);
 	*ret_result = result;
 	return 0;
 }

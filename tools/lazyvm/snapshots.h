@@ -8,8 +8,11 @@
 
 #include "machine.h"
 
+/* The files of the last snapshot, by absolute paths: its own first, then its parents. The next
+ * is a layer over it. */
 struct snapshots {
-	char *parent; /* absolute path of the last one; NULL: none */
+	char **files;
+	size_t count; /* 0: none yet */
 };
 
 struct snapshot_result {
@@ -19,9 +22,9 @@ struct snapshot_result {
 	uint64_t bytes;        /* of pages in the snapshot that the guest has written */
 };
 
-/* The snapshot that the guest was restored from: the next one is a layer over it. 0, or -1 and a
- * sentence in fault_message(). */
-int snapshots_set_parent(struct snapshots *snapshots, const char *path);
+/* Begin with the snapshot that the guest was restored from. 0, or -1 and a sentence in
+ * fault_message(). */
+int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent);
 
 /* Write a snapshot of the machine, which goes on meanwhile but for a short
  * pause. 0, or -1 and a sentence in fault_message(). */
