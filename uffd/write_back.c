@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 static int check_writable(const struct lazymem_attachment *attachment)
 {
@@ -101,13 +102,17 @@ int lm_write_back_sync(struct lm_lazy_region *region, size_t page, size_t count)
 
 int lm_write_back_sync_all(struct lazymem_attachment *attachment)
 {
+	char sentence[512]; /* the next region's sync leaves its own */
 	int error = 0;
 
 	for (size_t i = 0; i < attachment->region_count; i++) {
 		const int failed = lm_write_back_sync(&attachment->regions[i], 0,
 						      attachment->regions[i].map.count);
 
-		error = failed != 0 ? failed : error;
+		if (failed == 0)
+			continue;
+		error = failed;
+		snprintf(sentence, sizeof(sentence), "%s", lazymem_error_message());
 	}
-	return error;
+	return error != 0 ? lm_error(error, "%s", sentence) : 0;
 }

@@ -4,6 +4,7 @@
  * go does for memory that was not synced.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <support/actor.h>
 #include <support/disk.h>
@@ -232,50 +233,85 @@ static void test_an_abort_lets_go_although_it_cannot_write(void **state)
 	end(&f);
 }
 
-/* Two regions, each with a disk of its own. */
-static void abort_with_one_disk_failing(size_t failing)
+/* ---- two regions, each with a disk of its own */
+
+struct pair {
+	struct image image;
+	struct disk disks[2];
+	struct lazymem_mapping *mappings[2];
+	struct lazymem_memory *memory;
+	struct lazymem_handler *handler;
+	struct lazymem_attachment *attachment;
+};
+
+/* The first page of each is dirty. */
+static void pair_begin(struct pair *pair)
 {
 	struct lazymem_attach_options options = {.size = sizeof(options),
 						 .flags = LAZYMEM_ATTACH_WRITE_BACK};
 	struct lazymem_region *regions[2] = {NULL, NULL};
-	struct lazymem_mapping *mappings[2] = {NULL, NULL};
-	struct lazymem_attachment *attachment = NULL;
-	struct lazymem_handler *handler = NULL;
-	struct lazymem_memory *memory = NULL;
-	struct disk disks[2];
-	struct image image;
 
-	image_create(&image, 2 * PAGE, "d", 17);
+	image_create(&pair->image, 2 * PAGE, "d", 17);
 	for (size_t i = 0; i < 2; i++) {
-		disk_create(&disks[i], &image, true);
-		assert_ok(lazymem_mapping_create_memfd(2 * PAGE, NULL, &mappings[i]));
-		assert_ok(lazymem_region_create(mappings[i], guest_address(4 * i * PAGE),
-						disks[i].backing, 0, &regions[i]));
+		disk_create(&pair->disks[i], &pair->image, true);
+		assert_ok(lazymem_mapping_create_memfd(2 * PAGE, NULL, &pair->mappings[i]));
+		assert_ok(lazymem_region_create(pair->mappings[i], guest_address(4 * i * PAGE),
+						pair->disks[i].backing, 0, &regions[i]));
 	}
-	assert_ok(lazymem_memory_create(regions, 2, &memory));
-	assert_ok(lazymem_handler_create(NULL, &handler));
-	assert_ok(lazymem_handler_attach(handler, memory, &options, &attachment));
+	assert_ok(lazymem_memory_create(regions, 2, &pair->memory));
 	for (size_t i = 0; i < 2; i++)
-		stamp(lazymem_mapping_span(mappings[i]).host);
-	disks[failing].fails_writes = true;
-	lazymem_attachment_abort(attachment);
-	assert_false(is_durable(&disks[failing], 0));
-	assert_true(is_durable(&disks[1 - failing], 0));
-	assert_ok(lazymem_handler_destroy(handler));
-	lazymem_memory_unref(memory);
-	for (size_t i = 0; i < 2; i++) {
 		lazymem_region_unref(regions[i]);
-		lazymem_mapping_unref(mappings[i]);
-		disk_destroy(&disks[i]);
+	assert_ok(lazymem_handler_create(NULL, &pair->handler));
+	assert_ok(lazymem_handler_attach(pair->handler, pair->memory, &options, &pair->attachment));
+	for (size_t i = 0; i < 2; i++)
+		stamp(lazymem_mapping_span(pair->mappings[i]).host);
+}
+
+static void pair_end(struct pair *pair)
+{
+	assert_ok(lazymem_handler_destroy(pair->handler));
+	lazymem_memory_unref(pair->memory);
+	for (size_t i = 0; i < 2; i++) {
+		lazymem_mapping_unref(pair->mappings[i]);
+		disk_destroy(&pair->disks[i]);
 	}
-	image_destroy(&image);
+	image_destroy(&pair->image);
 }
 
 static void test_an_abort_writes_what_it_can(void **state)
 {
+	struct pair pair;
+
 	(void)state;
-	for (size_t failing = 0; failing < 2; failing++)
-		abort_with_one_disk_failing(failing);
+	for (size_t failing = 0; failing < 2; failing++) {
+		pair_begin(&pair);
+		pair.disks[failing].fails_writes = true;
+		lazymem_attachment_abort(pair.attachment);
+		assert_false(is_durable(&pair.disks[failing], 0));
+		assert_true(is_durable(&pair.disks[1 - failing], 0));
+		pair_end(&pair);
+	}
+}
+
+/* Whichever comes last. */
+static void test_a_finish_names_the_region_that_cannot_be_synced(void **state)
+{
+	char sentence[64];
+	struct pair pair;
+
+	(void)state;
+	for (size_t failing = 0; failing < 2; failing++) {
+		pair_begin(&pair);
+		pair.disks[failing].fails_writes = true;
+		snprintf(sentence, sizeof(sentence), "sync of [0x%llx+",
+			 (unsigned long long)guest_address(4 * failing * PAGE).value);
+		assert_refused(lazymem_attachment_finish(pair.attachment), -EIO, sentence);
+		assert_true(is_durable(&pair.disks[1 - failing], 0));
+		pair.disks[failing].fails_writes = false;
+		assert_ok(lazymem_attachment_finish(pair.attachment));
+		assert_true(is_durable(&pair.disks[failing], 0));
+		pair_end(&pair);
+	}
 }
 
 int main(void)
@@ -293,6 +329,7 @@ int main(void)
 		TEST_EACH_KIND(test_an_abort_loses_nothing),
 		TEST_EACH_KIND(test_an_abort_lets_go_although_it_cannot_write),
 		TEST(test_an_abort_writes_what_it_can),
+		TEST(test_a_finish_names_the_region_that_cannot_be_synced),
 	};
 
 	require_faults();
