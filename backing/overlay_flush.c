@@ -59,6 +59,7 @@ static void begin(struct lm_overlay *overlay)
 	round->sector = 0;
 	round->error = 0;
 	round->has_map = lm_overlay_map_stage(&overlay->map);
+	overlay->is_unflushed = false;
 }
 
 /* End it, and tell all who are in it. True when another one has begun; else the
@@ -75,6 +76,7 @@ static bool end(struct lm_overlay *overlay)
 		lm_overlay_map_settle(&overlay->map);
 	} else {
 		lm_overlay_map_revert(&overlay->map);
+		overlay->is_unflushed = true;
 		atomic_fetch_add(&overlay->failures, 1);
 	}
 	goes_on = round->waiting != NULL;
@@ -187,9 +189,12 @@ void lm_overlay_flush(void *object, struct lazymem_write *flush)
 
 void lm_overlay_flush_last(struct lm_overlay *overlay)
 {
+	bool is_unflushed;
+
 	pthread_mutex_lock(&overlay->lock);
+	is_unflushed = overlay->is_unflushed;
 	begin(overlay);
 	pthread_mutex_unlock(&overlay->lock);
-	if (overlay->round.has_map)
+	if (is_unflushed || overlay->round.has_map)
 		run(overlay);
 }

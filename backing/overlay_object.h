@@ -60,6 +60,7 @@ struct lm_overlay {
 	pthread_mutex_t lock; /* of all that follows, and of changes of the map */
 	pthread_cond_t lifted;
 	_Atomic uint64_t failures; /* flushes that failed */
+	bool is_unflushed;         /* bytes were written since the last round began, or failed */
 	struct lm_overlay_write *under_way;
 	struct lm_overlay_write *waiting, **waiting_end;
 	struct lm_overlay_write *spare_writes;

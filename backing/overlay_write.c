@@ -182,6 +182,7 @@ int lm_overlay_leave(struct lm_overlay_write *write, int error)
 	pthread_mutex_lock(&overlay->lock);
 	if (error == 0 && write->failures != atomic_load(&overlay->failures))
 		error = -EIO;
+	overlay->is_unflushed |= error == 0;
 	if (error == 0 && outer != NULL && whole.count != 0)
 		lm_overlay_map_set(&overlay->map, whole.first, whole.count, LM_OVERLAY_DATA);
 	remove_from_under_way(write);

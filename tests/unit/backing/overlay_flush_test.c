@@ -129,6 +129,22 @@ static void new_blocks_cost_two_flushes_and_old_ones_one(void **state)
 	assert_int_equal(syncs, 5);
 }
 
+static void last_reference_flushes(void **state)
+{
+	(void)state;
+	put(PAGE, PAGE);
+	close_overlay();
+	assert_int_equal(syncs, 2);
+	open_overlay();
+	put(PAGE, PAGE); /* in its place: nothing changes in the map */
+	close_overlay();
+	assert_int_equal(syncs, 3);
+	open_overlay();
+	assert_holds();
+	close_overlay();
+	assert_int_equal(syncs, 3); /* nothing was written */
+}
+
 struct outcome {
 	unsigned count;
 	int error;
@@ -311,6 +327,7 @@ int main(void)
 #define CASE(function) cmocka_unit_test_setup_teardown(function, begin, end)
 	const struct CMUnitTest tests[] = {
 		CASE(new_blocks_cost_two_flushes_and_old_ones_one),
+		CASE(last_reference_flushes),
 		CASE(flushes_that_come_meanwhile_share_the_next_round),
 		CASE(write_that_comes_meanwhile_is_not_in_the_map),
 		CASE(next_flush_covers_what_came_meanwhile),
