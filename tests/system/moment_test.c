@@ -273,6 +273,61 @@ static void test_a_first_moment_without_a_parent_is_a_whole_snapshot(void **stat
 	end(&f);
 }
 
+/* A source that goes away. */
+struct leaving {
+	const unsigned char *bytes;
+	atomic_bool is_gone;
+};
+
+static void read_leaving(void *object, struct lazymem_read *read)
+{
+	struct leaving *leaving = object;
+
+	if (!atomic_load(&leaving->is_gone))
+		memcpy(read->buffer, leaving->bytes + read->offset, read->length);
+	lazymem_read_complete(read, atomic_load(&leaving->is_gone) ? -ENOTCONN : 0);
+}
+
+static void test_what_is_there_needs_no_source_once_all_is_copied(void **state)
+{
+	static const struct lazymem_backing_operations operations = {.size = sizeof(operations),
+								     .read = read_leaving};
+	const size_t page = page_size_of(memory_of(state));
+	struct lazymem_attach_options options = {
+		.size = sizeof(options),
+		.flags = LAZYMEM_ATTACH_TRACK,
+		.tracking_most = tracking_of(state),
+	};
+	struct leaving leaving = {0};
+	struct lazymem_backing *backing;
+	struct lazymem_moment *moment;
+	struct restored_guest f;
+	uint64_t length;
+
+	begin(&f, state);
+	guest_end(&f.guest);
+	leaving.bytes = f.image.bytes;
+	assert_ok(lazymem_backing_create(&operations, &leaving, PAGES * page, "it", &backing));
+	guest_map(&f.guest, memory_of(state), PAGES * page, 0, backing);
+	guest_attach(&f.guest, NULL, &options);
+	for (size_t i = 0; i < PAGES; i++)
+		touch(page_at(&f, i));
+	guest_writes(&f, 1, 1);
+	guest_discards(&f, 3);
+	assert_ok(lazymem_moment_create(f.guest.attachment, &moment));
+	assert_ok(lazymem_moment_copy_all(moment, &length));
+	assert_int_equal(length, (PAGES - 1) * page);
+	atomic_store(&leaving.is_gone, true);
+	guest_writes(&f, 4, 1);
+	guest_discards(&f, 5);
+	assert_ok(lazymem_moment_take(moment, &length));
+	assert_ok(lazymem_moment_write(moment, scratch_path("whole"), NULL));
+	lazymem_moment_destroy(moment);
+	assert_snapshot_holds("whole", f.model, f.guest.length);
+	lazymem_backing_unref(backing);
+	end(&f);
+}
+
 static enum lazymem_verdict poison(void *context, const struct lazymem_failure *failure)
 {
 	(void)context;
@@ -666,6 +721,7 @@ int main(void)
 		IN_EACH_WAY(test_a_first_moment_without_a_parent_is_a_whole_snapshot),
 		IN_EACH_WAY(test_what_was_not_written_to_a_file_is_in_the_next_moment),
 		IN_EACH_WAY(test_a_running_guest_is_taken_at_one_moment),
+		IN_EACH_WAY(test_what_is_there_needs_no_source_once_all_is_copied),
 		ONCE(test_poison_is_as_in_the_parent, POPULATED),
 		ONCE(test_poison_is_as_in_the_parent, KERNEL),
 		ONCE(test_what_is_written_after_the_moment_is_in_the_next_one, POPULATED),

@@ -42,6 +42,12 @@ LAZYMEM_PUBLIC int lazymem_moment_create(struct lazymem_attachment *attachment,
  * answers. One thread at a time that serves no faults. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_moment_copy(struct lazymem_moment *moment, uint64_t *ret_length);
 
+/* The same for every page that is there, whether it was written or not, so that a
+ * moment without a parent needs their backing objects no more: those of memory that a
+ * live migration has brought are gone. It takes as much memory as these pages. Once is
+ * enough. Errors as above. One thread at a time that serves no faults. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_moment_copy_all(struct lazymem_moment *moment, uint64_t *ret_length);
+
 /* Take the moment: stop the guest, and whatever else writes or discards its
  * memory, and let them go on when this has returned. *ret_length is the number of
  * bytes that had still to be copied. Errors as above, and then there is no
