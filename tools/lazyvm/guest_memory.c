@@ -99,6 +99,11 @@ uint64_t guest_memory_length(const struct guest_memory_shape *shape)
 	return length;
 }
 
+bool guest_memory_has_come(const struct guest_memory *memory)
+{
+	return memory->options.region_backings[0] != NULL;
+}
+
 /* ---- mappings, regions ------------------------------------------------------ */
 
 static int create_mapping(const struct guest_memory_options *options, size_t length,

@@ -75,6 +75,9 @@ int guest_memory_check_shape(const struct guest_memory_shape *shape);
 /* Bytes of all regions. */
 uint64_t guest_memory_length(const struct guest_memory_shape *shape);
 
+/* Is it filled from objects of its own, which a migration has and which go away? */
+bool guest_memory_has_come(const struct guest_memory *memory);
+
 /* Make mappings, regions and the handler. Nothing is there yet, and nothing is
  * lazy yet: a destination of a migration may write pages of its own now. */
 int guest_memory_create(const struct guest_memory_shape *shape,

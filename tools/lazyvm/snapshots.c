@@ -6,8 +6,9 @@
  * round has clearly less to copy than the one before. Then the guest is paused for
  * the rest, and for the state of the vCPUs. The file is written while it goes on.
  *
- * The first snapshot of a fresh guest is whole; all others are layers: over the
- * snapshot before, or over the one that the guest was restored from.
+ * The first snapshot of a fresh guest, or of one that has come by a migration, is
+ * whole; all others are layers: over the snapshot before, or over the one that the guest
+ * was restored from.
  */
 #include "snapshots.h"
 
@@ -220,8 +221,13 @@ static int write_moment(struct snapshots *snapshots, struct machine *machine,
 			struct snapshot_result *result)
 {
 	struct machine_state state = {0};
+	uint64_t length;
 	int error;
 
+	/* What a guest has been sent is nowhere else once its source has gone. */
+	if (snapshots->count == 0 && guest_memory_has_come(machine_memory(machine)) &&
+	    lazymem_moment_copy_all(moment, &length) != 0)
+		return fault_of_library(NULL);
 	if (copy_rounds(moment) != 0)
 		return -1;
 	error = pause_and_take(machine, moment, &state, result);
