@@ -54,6 +54,7 @@ static int open_pagemap(void)
 /* An entry of /proc/self/pagemap: Documentation/admin-guide/mm/pagemap.rst. */
 #define ENTRY_PRESENT (UINT64_C(1) << 63)
 #define ENTRY_SWAPPED (UINT64_C(1) << 62)
+#define ENTRY_PROTECTED (UINT64_C(1) << 57)
 #define ENTRIES 512
 
 static int read_entries(int fd, uint64_t page, uint64_t *entries, size_t count)
@@ -66,7 +67,18 @@ static int read_entries(int fd, uint64_t page, uint64_t *entries, size_t count)
 	return got == length ? 0 : -ENODATA;
 }
 
-int lm_pagemap_there(const void *host, size_t length, unsigned char *ret_there)
+static bool is_there(uint64_t entry)
+{
+	return (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0;
+}
+
+static bool is_protected(uint64_t entry)
+{
+	return (entry & ENTRY_PRESENT) != 0 && (entry & ENTRY_PROTECTED) != 0;
+}
+
+static int look(const void *host, size_t length, bool (*is_so)(uint64_t entry),
+		unsigned char *ret_answers)
 {
 	const size_t base_page = (size_t)sysconf(_SC_PAGESIZE);
 	const uint64_t first = (uintptr_t)host / base_page;
@@ -80,11 +92,21 @@ int lm_pagemap_there(const void *host, size_t length, unsigned char *ret_there)
 			count = ENTRIES;
 		error = read_entries(fd, first + done, entries, count);
 		for (size_t i = 0; error == 0 && i < count; i++)
-			ret_there[done + i] = (entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0;
+			ret_answers[done + i] = is_so(entries[i]);
 	}
 	if (fd >= 0)
 		close(fd);
 	return error;
+}
+
+int lm_pagemap_there(const void *host, size_t length, unsigned char *ret_there)
+{
+	return look(host, length, is_there, ret_there);
+}
+
+int lm_pagemap_protected(const void *host, size_t length, unsigned char *ret_protected)
+{
+	return look(host, length, is_protected, ret_protected);
 }
 
 int lm_pagemap_has_pages(const void *host, size_t length)

@@ -17,6 +17,10 @@ int lm_pagemap_has_pages(const void *host, size_t length);
  * or 0 in `ret_there` for each. 0 or a negative errno value. */
 int lm_pagemap_there(const void *host, size_t length, unsigned char *ret_there);
 
+/* Which base pages of [host, host + length) are mapped, and protected from writes by a
+ * userfaultfd: likewise. */
+int lm_pagemap_protected(const void *host, size_t length, unsigned char *ret_protected);
+
 /* Can the kernel tell and protect written pages in one step? */
 bool lm_pagemap_can_collect(void);
 

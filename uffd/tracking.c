@@ -23,7 +23,8 @@
  * map says: it may have been written before it was published. Of shared
  * memory, a page that is PRESENT and not mapped counts as written: its page
  * table entry, and what it knew, may be gone (reclaim, an madvise); so it is not
- * protected when it is mapped again. What was written through a view that goes
+ * protected when it is mapped again. The worker may install pages between the
+ * kernel's answer and the look at the page map: those are mapped by then, and protected. What was written through a view that goes
  * is marked. Poison counts as mapped for the kernel, and as nothing here. A zero page
  * of private memory cannot be installed protected; the kernel tells it from
  * one that was written.
@@ -44,7 +45,9 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define WORD_BITS 64u
 
@@ -169,6 +172,30 @@ static bool counts(const struct lm_lazy_region *region, size_t page, bool mapped
 	return mapped ? state != LM_PAGE_POISONED : state == LM_PAGE_PRESENT;
 }
 
+/* Base pages that are asked for at once. */
+#define ASKED ((size_t)1024)
+
+/* Pages that were not mapped, and are PRESENT: but for those that came since. */
+static int tell_lost(struct scan *scan, size_t page, size_t count)
+{
+	const size_t page_size = scan->region->page_size;
+	const size_t base_page = (size_t)sysconf(_SC_PAGESIZE);
+	const size_t at_once = page_size == base_page ? ASKED : 1;
+	unsigned char has_come[ASKED];
+	int error = 0;
+
+	for (size_t asked; error == 0 && count > 0; page += asked, count -= asked) {
+		asked = (size_t)lm_min(count, at_once);
+		if (lm_pagemap_protected(scan->host + (page - scan->first) * page_size,
+					 asked * base_page, has_come) != 0)
+			memset(has_come, 0, asked); /* nobody can tell */
+		for (size_t i = 0; error == 0 && i < asked; i++)
+			if (!has_come[i])
+				error = tell_or_mark(scan, page + i, 1);
+	}
+	return error;
+}
+
 static int take_run(struct scan *scan, size_t page, size_t count, bool mapped)
 {
 	const struct lm_lazy_region *region = scan->region;
@@ -183,7 +210,8 @@ static int take_run(struct scan *scan, size_t page, size_t count, bool mapped)
 		while (next < end && counts(region, next, mapped))
 			next++;
 		if (next > page)
-			error = tell_or_mark(scan, page, next - page);
+			error = mapped ? tell_or_mark(scan, page, next - page)
+				       : tell_lost(scan, page, next - page);
 		for (page = next; page < end && !counts(region, page, mapped); page++)
 			continue;
 	}

@@ -436,9 +436,6 @@ static bool may_be_told(const struct world *w, const struct model_page *page)
 {
 	if (w->tracking == LAZYMEM_TRACKING_POPULATED)
 		return page->present != NO || page->poisoned != NO;
-	/* Of shared memory, also what was there and is not mapped: see tracking.c. */
-	if (w->kind != ANONYMOUS && page->present != NO)
-		return true;
 	return page->discarded || page->was_poisoned;
 }
 
