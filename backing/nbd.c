@@ -223,6 +223,20 @@ static int await_opened(struct lm_nbd *object)
 	return error;
 }
 
+/* It is open, unless its first link was lost meanwhile. */
+static int end_opening(struct lm_nbd *object)
+{
+	int error;
+
+	pthread_mutex_lock(&object->lock);
+	object->is_opening = false;
+	error = object->open_error;
+	if (error != 0)
+		lm_error(error, "%s", object->sentence);
+	pthread_mutex_unlock(&object->lock);
+	return error;
+}
+
 /* Have the thread ask for the holes, and wait for the answer. */
 static int scan(struct lm_nbd *object)
 {
@@ -266,7 +280,8 @@ int lazymem_nbd_open(const char *uri, const struct lazymem_nbd_options *options,
 	error = await_opened(object);
 	if (error == 0 && (known.flags & LAZYMEM_NBD_LAZY_EXTENTS) == 0)
 		error = scan(object);
-	object->is_opening = false;
+	if (error == 0)
+		error = end_opening(object);
 	if (error == 0)
 		error = lazymem_backing_create(&operations, object, object->size, uri, ret_backing);
 	if (error != 0)

@@ -21,7 +21,8 @@
  *        +-----------------------------------------+     any ----> STALE
  *
  * What decides about giving up is how long no server has answered, not how long
- * none was there: it goes on while links come up and are lost again without a
+ * none was there: the time begins when a link is lost that owed an answer, or the last
+ * one that was up, and goes on while others come up and are lost again without a
  * word. Having given up, reads fail, and links are tried as before.
  *
  * A role without links of its own borrows: a demand read goes over whatever link is
@@ -66,12 +67,11 @@ static void set_state(struct lm_nbd *object, enum lazymem_nbd_state state, const
 	object->on_state(object->context, state, sentence);
 }
 
-static void answer_open(struct lm_nbd *object, int error, const char *sentence)
+/* The first connection is there. */
+static void say_opened(struct lm_nbd *object)
 {
 	pthread_mutex_lock(&object->lock);
 	object->opened = true;
-	object->open_error = error;
-	snprintf(object->sentence, sizeof(object->sentence), "%s", sentence);
 	pthread_cond_broadcast(&object->changed);
 	pthread_mutex_unlock(&object->lock);
 }
@@ -102,11 +102,11 @@ static void put_down(struct lm_nbd *object, struct lm_nbd_link *link, uint64_t n
 	link->owes = link->is_dead = false;
 }
 
-void lm_nbd_links_end(struct lm_nbd *object, int error)
+/* Every read, and whoever waits for the holes, ends with this error. */
+static void refuse_all(struct lm_nbd *object, int error, const char *why)
 {
 	const uint64_t now = lm_clock_ns();
 
-	object->ended = error;
 	lm_nbd_reads_refuse(&object->reads, error);
 	for (unsigned i = 0; i < object->link_count; i++) {
 		struct lm_nbd_link *link = &object->links[i];
@@ -117,31 +117,59 @@ void lm_nbd_links_end(struct lm_nbd *object, int error)
 		lm_nbd_requests_take_back(object, link);
 	}
 	lm_nbd_requests_fail(object, error);
-	lm_error(error, "%s: the server was let go of", object->uri);
+	lm_error(error, "%s: %s", object->uri, why);
 	lm_nbd_scan_end(object, error);
+}
+
+void lm_nbd_links_end(struct lm_nbd *object, int error)
+{
+	object->ended = error;
+	refuse_all(object, error, "the server was let go of");
+}
+
+/* While it is being opened, the first link is what tells whether there is a server,
+ * and a server that answers nothing is none. */
+static bool decides_opening(const struct lm_nbd *object, const struct lm_nbd_link *link, int error)
+{
+	return link == object->links || (link == object->scan.link && error == -ETIMEDOUT);
+}
+
+/* False: it was opened before. */
+static bool fail_opening(struct lm_nbd *object, int error, const char *why)
+{
+	bool fails;
+
+	pthread_mutex_lock(&object->lock);
+	fails = object->is_opening;
+	if (fails) {
+		object->opened = true;
+		object->open_error = error;
+		snprintf(object->sentence, sizeof(object->sentence), "%s: %s", object->uri, why);
+		pthread_cond_broadcast(&object->changed);
+	}
+	pthread_mutex_unlock(&object->lock);
+	return fails;
 }
 
 static void lose(struct lm_nbd *object, struct lm_nbd_link *link, int error, const char *why,
 		 uint64_t now)
 {
+	const bool decides = decides_opening(object, link, error);
+	const bool owed = link->owes;
 	char sentence[512];
 
 	snprintf(sentence, sizeof(sentence), "%s", why); /* before what it is in goes away */
 	put_down(object, link, now);
 	lm_nbd_scan_lost(object, link);
 	lm_nbd_requests_take_back(object, link);
-	if (object->is_opening && link == object->links) {
-		lm_error(error, "%s: %s", object->uri, sentence);
+	if (decides && fail_opening(object, error, sentence)) {
 		object->ended = error;
-		lm_nbd_scan_end(object, error);
-		answer_open(object, error, lazymem_error_message());
+		refuse_all(object, error, sentence);
 		return;
 	}
-	if (all_up(object) > 0)
-		return;
-	if (object->silent_since == 0)
+	if (object->silent_since == 0 && (owed || all_up(object) == 0))
 		object->silent_since = now;
-	if (object->state == LAZYMEM_NBD_CONNECTED)
+	if (object->state == LAZYMEM_NBD_CONNECTED && all_up(object) == 0)
 		set_state(object, LAZYMEM_NBD_LOST, sentence);
 }
 
@@ -169,10 +197,7 @@ static void give_up(struct lm_nbd *object, uint64_t now)
 	snprintf(sentence, sizeof(sentence), "no server has answered for %" PRIu64 " ms",
 		 (now - object->silent_since) / 1000000);
 	set_state(object, LAZYMEM_NBD_GAVE_UP, sentence);
-	lm_nbd_reads_refuse(&object->reads, -ENOTCONN);
-	lm_nbd_requests_fail(object, -ENOTCONN);
-	lm_error(-ENOTCONN, "%s: %s", object->uri, sentence);
-	lm_nbd_scan_end(object, -ENOTCONN);
+	refuse_all(object, -ENOTCONN, sentence);
 }
 
 /* ---- a link comes up ------------------------------------------------------------- */
@@ -213,10 +238,10 @@ static void welcome(struct lm_nbd *object, struct lm_nbd_link *link, uint64_t no
 	if (object->size == 0) {
 		object->size = link->limits.size;
 		object->no_stream_since = now;
-		answer_open(object, 0, "");
+		say_opened(object);
 		return;
 	}
-	if (object->silent_since != 0 && lm_nbd_reads_is_idle(&object->reads))
+	if (lm_nbd_reads_is_idle(&object->reads) && object->scan.state == LM_NBD_SCAN_IDLE)
 		object->silent_since = 0;
 	if (object->state != LAZYMEM_NBD_CONNECTED) {
 		lm_nbd_reads_refuse(&object->reads, 0);
@@ -287,7 +312,8 @@ static unsigned links_in_use(const struct lm_nbd *object)
 
 static bool may_give_up(const struct lm_nbd *object)
 {
-	return object->ended == 0 && object->state == LAZYMEM_NBD_LOST && object->give_up_ns != 0;
+	return object->ended == 0 && object->give_up_ns != 0 && object->silent_since != 0 &&
+	       object->state != LAZYMEM_NBD_GAVE_UP;
 }
 
 void lm_nbd_links_tick(struct lm_nbd *object, uint64_t now)

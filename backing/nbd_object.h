@@ -114,9 +114,9 @@ struct lm_nbd {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool closing, abandoned, is_orphan;
-	_Atomic bool is_opening; /* until it was opened with all that belongs to it */
-	bool opened;             /* or could not be: open_error */
-	bool scan_wanted;        /* until the thread has seen it */
+	bool is_opening;  /* until it was opened with all that belongs to it */
+	bool opened;      /* or could not be: open_error */
+	bool scan_wanted; /* until the thread has seen it */
 	bool scan_over;
 	int open_error, scan_error;
 	char sentence[LM_NBD_SENTENCE]; /* of the error */
@@ -130,7 +130,7 @@ struct lm_nbd {
 	uint64_t size;             /* of the export; 0: never connected */
 	enum lazymem_nbd_state state;
 	int ended;                /* nothing is connected any more, and reads end with this */
-	uint64_t silent_since;    /* no server has answered; 0: it does */
+	uint64_t silent_since;    /* nobody has answered what was asked, or is there; 0: one does */
 	uint64_t no_stream_since; /* no stream link is up */
 	struct lm_nbd_window window;
 	struct lm_nbd_request *pool;

@@ -297,7 +297,8 @@ static bool answer_status(int fd, enum nbd_misdeed misdeed, const struct request
  * often as it may. */
 static enum nbd_misdeed next_misdeed(struct nbd_fake *fake, bool is_status)
 {
-	if ((fake->misdeed >= NBD_EXTENT_EMPTY) != is_status || fake->misdeeds == 0)
+	if ((fake->misdeed >= NBD_EXTENT_EMPTY) != is_status || fake->misdeeds == 0 ||
+	    fake->misdeed == NBD_HANGS_UP)
 		return NBD_HONEST;
 	fake->misdeeds--;
 	return fake->misdeed;
@@ -308,6 +309,10 @@ static void serve(struct nbd_fake *fake, int fd)
 	struct request request;
 	bool alive = negotiate(fake, fd);
 
+	if (alive && fake->misdeed == NBD_HANGS_UP && fake->misdeeds > 0) {
+		fake->misdeeds--;
+		alive = false;
+	}
 	while (alive && get(fake, fd, &request, sizeof(request))) {
 		const unsigned type = be16toh(request.type);
 

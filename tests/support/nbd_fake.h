@@ -12,7 +12,8 @@
 
 enum nbd_misdeed {
 	NBD_HONEST,
-	NBD_NO_NBD, /* greets as a server of something else */
+	NBD_NO_NBD,   /* greets as a server of something else */
+	NBD_HANGS_UP, /* as soon as it was agreed on everything */
 	/* answers to reads */
 	NBD_LACKS_BYTES,     /* "done" after half of them */
 	NBD_SENDS_NOTHING,   /* "done" at once */

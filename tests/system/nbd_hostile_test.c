@@ -86,6 +86,26 @@ static void test_an_answer_that_ends_halfway_is_asked_for_again(void **state)
 	assert_int_equal(read_of(NBD_SHUTS_DOWN), 0);
 }
 
+/* The connection is lost while the object is being made, at whatever moment. */
+static void test_one_that_hangs_up_at_once_is_refused_or_connected_to_again(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 40; i++) {
+		const struct lazymem_nbd_options options = {
+			.size = sizeof(options), .flags = i % 2 ? LAZYMEM_NBD_LAZY_EXTENTS : 0};
+		struct nbd_fake fake = {.size = LENGTH, .misdeed = NBD_HANGS_UP, .misdeeds = 3};
+		struct lazymem_backing *backing = NULL;
+
+		nbd_fake_start(&fake, "fake");
+		if (lazymem_nbd_open(fake.uri, &options, &backing) == 0)
+			assert_int_equal(read_some(backing, 0, 4096), 0);
+		else
+			assert_null(backing);
+		lazymem_backing_unref(backing);
+		nbd_fake_stop(&fake);
+	}
+}
+
 static void test_one_that_never_answers_right_is_given_up(void **state)
 {
 	const struct lazymem_nbd_options options = {.size = sizeof(options),
@@ -213,6 +233,7 @@ int main(void)
 		TEST(test_bytes_that_come_in_another_order_are_right),
 		TEST(test_what_is_no_answer_ends_the_connection_alone),
 		TEST(test_an_answer_that_ends_halfway_is_asked_for_again),
+		TEST(test_one_that_hangs_up_at_once_is_refused_or_connected_to_again),
 		TEST(test_one_that_never_answers_right_is_given_up),
 		TEST(test_extents_that_make_no_sense_are_refused),
 		TEST(test_an_extent_that_ends_past_the_end_is_cut),

@@ -278,6 +278,49 @@ static void test_it_gives_up_and_a_later_retry_heals(void **state)
 	end();
 }
 
+/* Its connections come up, and are not lost all at once: that is no answer. */
+static void open_with_delay(const char *delay, unsigned flags)
+{
+	begin((struct lazymem_nbd_options){.timeout_ns = 0});
+	lazymem_backing_unref(backing);
+	nbd_server_kill(&server);
+	NBD_SERVER_START(&server, "--filter=delay", "file", path, delay);
+	assert_ok(lazymem_nbd_open(
+		server.uri,
+		&(struct lazymem_nbd_options){.size = sizeof(struct lazymem_nbd_options),
+					      .flags = flags,
+					      .give_up_ns = MILLISECONDS(300),
+					      .timeout_ns = MILLISECONDS(50),
+					      .on_state = note_state},
+		&backing));
+}
+
+static void test_a_server_that_lets_in_and_never_answers_is_given_up(void **state)
+{
+	struct awaited *demand, *background;
+
+	(void)state;
+	open_with_delay("rdelay=3600", 0);
+	demand = submit(0, 0);
+	background = submit(MIB, LAZYMEM_READ_BACKGROUND);
+	assert_int_equal(end_read(demand), -ENOTCONN);
+	assert_int_equal(end_read(background), -ENOTCONN);
+	assert_told(LAZYMEM_NBD_GAVE_UP);
+	assert_true(was_told(LAZYMEM_NBD_GAVE_UP, "no server has answered"));
+	end();
+}
+
+static void test_holes_that_are_never_told_are_given_up(void **state)
+{
+	(void)state;
+	open_with_delay("delay-extents=3600", LAZYMEM_NBD_LAZY_EXTENTS);
+	assert_refused(lazymem_nbd_update_extents(backing), -ENOTCONN, server.uri);
+	assert_told(LAZYMEM_NBD_GAVE_UP);
+	assert_told(LAZYMEM_NBD_CONNECTED);
+	assert_int_equal(end_read(submit(0, 0)), 0);
+	end();
+}
+
 static _Atomic(struct lazymem_backing *) published;
 static _Atomic int own_thread_answer;
 
@@ -425,6 +468,8 @@ int main(void)
 		TEST(test_a_silent_server_is_lost_and_asked_again),
 		TEST(test_a_slow_server_is_waited_for),
 		TEST(test_it_gives_up_and_a_later_retry_heals),
+		TEST(test_a_server_that_lets_in_and_never_answers_is_given_up),
+		TEST(test_holes_that_are_never_told_are_given_up),
 		TEST(test_holes_are_not_asked_for_on_the_thread_that_would_ask),
 		TEST(test_another_size_is_another_export),
 		TEST(test_giving_up_ends_what_is_in_flight_for_good),
