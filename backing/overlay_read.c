@@ -128,18 +128,38 @@ void lm_overlay_free_reads(struct lm_overlay *overlay)
 
 /* ---- hurry ---------------------------------------------------------------- */
 
-/* So many transfers may be hurried. Returns the flags of those to come. */
-static unsigned set_hurriable(struct lm_overlay_read *state, size_t count)
+/* Under the lock. */
+static void hurry_transfers(struct lm_overlay_read *state)
 {
-	unsigned flags = 0;
+	for (size_t i = 0; i < state->hurriable; i++)
+		lazymem_backing_hurry(state->transfers[i].from, &state->transfers[i].read);
+}
+
+/* None can be hurried from now on. Returns the flags of those to come. */
+static unsigned stop_hurrying(struct lm_overlay_read *state)
+{
+	unsigned flags;
 
 	if (!is_background(state))
 		return state->flags;
 	pthread_mutex_lock(&state->overlay->lock);
-	state->hurriable = count;
+	state->hurriable = 0;
 	flags = state->flags;
 	pthread_mutex_unlock(&state->overlay->lock);
 	return flags;
+}
+
+/* All transfers of the batch were submitted with these flags. Who has come to wait
+ * meanwhile has found none to hurry. */
+static void let_hurry(struct lm_overlay_read *state, unsigned flags)
+{
+	if (!is_background(state))
+		return;
+	pthread_mutex_lock(&state->overlay->lock);
+	state->hurriable = state->transfer_count;
+	if (state->flags != flags)
+		hurry_transfers(state);
+	pthread_mutex_unlock(&state->overlay->lock);
 }
 
 void lm_overlay_hurry(void *object, struct lazymem_read *read)
@@ -152,8 +172,7 @@ void lm_overlay_hurry(void *object, struct lazymem_read *read)
 		state = state->next;
 	if (state != NULL) {
 		state->flags = 0;
-		for (size_t i = 0; i < state->hurriable; i++)
-			lazymem_backing_hurry(state->transfers[i].from, &state->transfers[i].read);
+		hurry_transfers(state);
 	}
 	pthread_mutex_unlock(&overlay->lock);
 }
@@ -249,7 +268,7 @@ static void transfer_completed(struct lazymem_read *read, int error)
 static bool submit_batch(struct lm_overlay_read *state)
 {
 	void *queue = pthread_equal(pthread_self(), state->thread) ? state->outer->queue : NULL;
-	const unsigned flags = set_hurriable(state, 0);
+	const unsigned flags = stop_hurrying(state);
 
 	atomic_store_explicit(&state->pending, (unsigned)state->transfer_count + 1,
 			      memory_order_relaxed);
@@ -266,7 +285,7 @@ static bool submit_batch(struct lm_overlay_read *state)
 		transfer->read.flags = flags;
 		lazymem_backing_submit(transfer->from, &transfer->read);
 	}
-	set_hurriable(state, state->transfer_count);
+	let_hurry(state, flags);
 	return atomic_fetch_sub_explicit(&state->pending, 1, memory_order_acq_rel) == 1;
 }
 
@@ -277,7 +296,7 @@ static void go_on(struct lm_overlay_read *state)
 	int error = atomic_load(&state->error);
 
 	while (error == 0 && state->left != 0) {
-		set_hurriable(state, 0);
+		stop_hurrying(state);
 		plan_batch(state);
 		if (state->transfer_count != 0 && !submit_batch(state))
 			return;

@@ -105,12 +105,36 @@ static void leave_background(struct lm_stack_read *state)
 	pthread_mutex_unlock(&state->stack->lock);
 }
 
-static void set_hurriable(struct lm_stack_read *state, size_t transfers)
+/* Under the lock. */
+static void hurry_transfers(struct lm_stack_read *state)
+{
+	for (size_t i = 0; i < state->hurriable; i++) {
+		struct lm_stack_transfer *transfer = &state->transfers[i];
+
+		lazymem_backing_hurry(state->stack->sources[transfer->source].file,
+				      &transfer->read);
+	}
+}
+
+/* All transfers of the batch were submitted with these flags. Who has come to wait
+ * meanwhile has found none to hurry. */
+static void let_hurry(struct lm_stack_read *state, unsigned flags)
 {
 	if (!is_background(state))
 		return;
 	pthread_mutex_lock(&state->stack->lock);
-	state->hurriable = transfers;
+	state->hurriable = state->transfer_count;
+	if (state->flags != flags)
+		hurry_transfers(state);
+	pthread_mutex_unlock(&state->stack->lock);
+}
+
+static void stop_hurrying(struct lm_stack_read *state)
+{
+	if (!is_background(state))
+		return;
+	pthread_mutex_lock(&state->stack->lock);
+	state->hurriable = 0;
 	pthread_mutex_unlock(&state->stack->lock);
 }
 
@@ -137,9 +161,7 @@ void lm_stack_hurry(void *object, struct lazymem_read *read)
 			break;
 	if (state != NULL) {
 		state->flags = 0;
-		for (size_t i = 0; i < state->hurriable; i++)
-			lazymem_backing_hurry(stack->sources[state->transfers[i].source].file,
-					      &state->transfers[i].read);
+		hurry_transfers(state);
 	}
 	pthread_mutex_unlock(&stack->lock);
 }
@@ -167,7 +189,7 @@ static void transfer_completed(struct lazymem_read *read, int error)
 	transfer->error = error;
 	if (atomic_fetch_sub_explicit(&state->pending, 1, memory_order_acq_rel) != 1)
 		return;
-	set_hurriable(state, 0);
+	stop_hurrying(state);
 	state->error = lm_stack_deliver_batch(state);
 	go_on(state);
 }
@@ -194,10 +216,10 @@ static bool submit_batch(struct lm_stack_read *state)
 		lazymem_backing_submit(state->stack->sources[transfer->source].file,
 				       &transfer->read);
 	}
-	set_hurriable(state, state->transfer_count);
+	let_hurry(state, flags);
 	if (atomic_fetch_sub_explicit(&state->pending, 1, memory_order_acq_rel) != 1)
 		return false;
-	set_hurriable(state, 0);
+	stop_hurrying(state);
 	return true;
 }
 

@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #define LENGTH ((size_t)5 << 20)
-#define MOST 16
+#define MOST 64
+#define PAGE ((size_t)4096)
+#define BATCH 32 /* reads of a stack that are under way at once */
 
 /* The object inside: its reads wait for release. */
 static struct {
@@ -27,8 +29,12 @@ static struct {
 	unsigned flags[MOST];
 	const struct lazymem_read *hurried[MOST];
 	size_t hurries;
+	size_t hurries_at;               /* with this read, the outer one is hurried */
+	struct lazymem_backing *outside; /* which is one of this object */
 	struct lm_parts_pool pool;
 } inner;
+
+static struct lazymem_read outer;
 
 static void inner_read(void *object, struct lazymem_read *read)
 {
@@ -36,6 +42,8 @@ static void inner_read(void *object, struct lazymem_read *read)
 	assert_true(inner.held_count < MOST);
 	inner.flags[inner.held_count] = read->flags;
 	inner.held[inner.held_count++] = read;
+	if (inner.held_count == inner.hurries_at)
+		lazymem_backing_hurry(inner.outside, &outer);
 }
 
 static void inner_read_parts(void *object, struct lazymem_read *read)
@@ -58,7 +66,6 @@ static const struct lazymem_backing_operations operations_in_parts = {
 	.size = sizeof(operations), .read = inner_read, .read_parts = inner_read_parts};
 
 static unsigned char *buffer;
-static struct lazymem_read outer;
 static unsigned completions;
 
 static void note(struct lazymem_read *read, int error)
@@ -98,11 +105,16 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void submit(struct lazymem_backing *backing, unsigned flags)
+static void submit_bytes(struct lazymem_backing *backing, size_t length, unsigned flags)
 {
 	outer = (struct lazymem_read){
-		.length = LENGTH, .buffer = buffer, .complete = note, .flags = flags};
+		.length = length, .buffer = buffer, .complete = note, .flags = flags};
 	lazymem_backing_submit(backing, &outer);
+}
+
+static void submit(struct lazymem_backing *backing, unsigned flags)
+{
+	submit_bytes(backing, LENGTH, flags);
 }
 
 static void release_all(void)
@@ -209,6 +221,48 @@ static void a_stack_hurries_all_that_is_under_way(void **state)
 	lazymem_backing_unref(layered);
 }
 
+static int every_other_page(void *object, uint64_t offset, uint64_t length,
+			    struct lazymem_extent *ret_extent)
+{
+	const uint64_t left = PAGE - offset % PAGE;
+
+	(void)object;
+	*ret_extent = (struct lazymem_extent){.start = offset,
+					      .length = length < left ? length : left,
+					      .kind = offset / PAGE % 2 == 0 ? LAZYMEM_EXTENT_DATA
+									     : LAZYMEM_EXTENT_ZERO};
+	return 0;
+}
+
+/* Its pages take turns between two layers, so that each is a read of its own. */
+static void a_stack_hurries_a_batch_that_is_being_submitted(void **state)
+{
+	static const struct lazymem_backing_operations with_holes = {.size = sizeof(with_holes),
+								     .read = inner_read,
+								     .extent = every_other_page,
+								     .hurry = inner_hurry};
+	struct lazymem_backing *layers[] = {inner.backing, NULL};
+	const size_t count = BATCH + 8;
+
+	(void)state;
+	assert_int_equal(lazymem_backing_create(&with_holes, NULL, LENGTH, "top", &layers[1]), 0);
+	assert_int_equal(lazymem_layered_create(layers, 2, &inner.outside), 0);
+	lazymem_backing_unref(layers[1]);
+	submit_bytes(inner.outside, count * PAGE, LAZYMEM_READ_BACKGROUND);
+	assert_int_equal(inner.held_count, BATCH);
+	inner.hurries_at = BATCH + 1;
+	for (size_t i = 0; i < BATCH; i++)
+		lazymem_read_complete(inner.held[i], 0);
+	assert_int_equal(inner.held_count, count);
+	assert_int_equal(inner.hurries, count - BATCH);
+	for (size_t i = 0; i < inner.hurries; i++)
+		assert_ptr_equal(inner.hurried[i], inner.held[BATCH + i]);
+	for (size_t i = BATCH; i < count; i++)
+		lazymem_read_complete(inner.held[i], 0);
+	assert_int_equal(completions, 1);
+	lazymem_backing_unref(inner.outside);
+}
+
 static void a_stack_hurries_no_read_but_that_one(void **state)
 {
 	struct lazymem_backing *layered = stack();
@@ -253,6 +307,7 @@ int main(void)
 		TEST(wrappers_hand_hurry_on_to_their_own_read),
 		TEST(a_stack_reads_in_the_background_what_it_is_asked_for_there),
 		TEST(a_stack_hurries_all_that_is_under_way),
+		TEST(a_stack_hurries_a_batch_that_is_being_submitted),
 		TEST(a_stack_hurries_no_read_but_that_one),
 		cmocka_unit_test_setup_teardown(parts_are_read_in_the_background_too,
 						set_up_in_parts, tear_down),

@@ -15,6 +15,8 @@ static struct {
 	unsigned reads, part_reads, hurried, background;
 	struct lazymem_read *held; /* when one shall be: that one */
 	bool holds;
+	unsigned hurries_at; /* the read with this number is held, and its reader comes to wait */
+	struct lazymem_read *reader;
 	void *queue; /* of the last read */
 	unsigned hints;
 } source;
@@ -51,9 +53,11 @@ static void source_read(void *object, struct lazymem_read *read)
 	source.part_reads += read->parts != NULL;
 	source.background += (read->flags & LAZYMEM_READ_BACKGROUND) != 0;
 	source.queue = read->queue;
-	if (source.holds) {
+	if (source.holds || source.reads == source.hurries_at) {
 		source.holds = false;
 		source.held = read;
+		if (source.reader != NULL)
+			lazymem_backing_hurry(overlay, source.reader);
 		return;
 	}
 	if (!source.on_threads) {
@@ -278,6 +282,31 @@ static void background_read_can_be_hurried(void **state)
 	assert_memory_equal(buffer, expected + 3 * PAGE, PAGE);
 }
 
+/* Of 40 pieces, 32 are the first batch. */
+static void background_read_is_hurried_while_it_submits(void **state)
+{
+	struct outcome outcome = OUTCOME;
+	struct lazymem_read read = {.length = LENGTH,
+				    .buffer = buffer,
+				    .flags = LAZYMEM_READ_BACKGROUND,
+				    .complete = note,
+				    .context = &outcome};
+
+	(void)state;
+	open_over_source(false);
+	for (size_t block = 0; block < BLOCKS; block += 2)
+		put(block * PAGE, PAGE);
+	memset(&source, 0, sizeof(source));
+	source.hurries_at = 17;
+	source.reader = &read;
+	lazymem_backing_submit(overlay, &read);
+	assert_int_equal(source.hurried, 1);
+	answer(source.held);
+	await(&outcome);
+	assert_int_equal(outcome.error, 0);
+	assert_memory_equal(buffer, expected, LENGTH);
+}
+
 static void readahead_leaves_out_what_is_not_in_the_base(void **state)
 {
 	(void)state;
@@ -303,6 +332,7 @@ int main(void)
 		CASE(queue_of_a_read_is_handed_on),
 		CASE(error_of_the_base_is_passed_on),
 		CASE(background_read_can_be_hurried),
+		CASE(background_read_is_hurried_while_it_submits),
 		CASE(readahead_leaves_out_what_is_not_in_the_base),
 	};
 
