@@ -31,6 +31,20 @@ for file in README.md docs/*.md; do
 	done
 done
 
+# What the guide through lazyvm's code names is there: files, functions, what belongs to headers.
+for name in $(grep -oE '`[A-Za-z_][A-Za-z0-9_]*(\.[ch])?`' docs/embedding.md | tr -d '`' | sort -u); do
+	case $name in
+	*.[ch])
+		[ -f "tools/lazyvm/$name" ] || compgen -G "*/include/lazymem/$name" >/dev/null ||
+			offend "docs/embedding.md: no such file: $name"
+		;;
+	*_*)
+		grep -rqw -- "$name" tools/lazyvm ./*/include/lazymem ||
+			offend "docs/embedding.md: nothing is called $name"
+		;;
+	esac
+done
+
 for symbol in $(declared_symbols); do
 	grep -qsF "\`$symbol\`" docs/threads.md || offend "$symbol: not in docs/threads.md"
 done
