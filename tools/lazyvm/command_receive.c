@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "clock.h"
 #include "commands.h"
 #include "machine_arguments.h"
 #include "receive.h"
-#include "uffdbench/clock.h"
 
 enum {
 	OPTION_LISTEN = OPTION_MACHINE_END,

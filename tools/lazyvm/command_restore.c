@@ -2,12 +2,12 @@
  *
  * The vCPUs run as soon as the state is restored; memory comes as they touch it.
  */
+#include "clock.h"
 #include "commands.h"
 #include "fault.h"
 #include "machine_arguments.h"
 #include "monitor.h"
 #include "restore_source.h"
-#include "uffdbench/clock.h"
 
 enum { OPTION_STATE = OPTION_MACHINE_END, OPTION_EAGER, OPTION_PREFETCH };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot_layout.h"
+#include "clock.h"
 #include "commands.h"
 #include "fault.h"
 #include "lazymem/file_bytes.h"
 #include "machine_arguments.h"
 #include "monitor.h"
 #include "size.h"
-#include "uffdbench/clock.h"
 
 #define MEMORY (UINT64_C(256) << 20)
 

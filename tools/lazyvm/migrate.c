@@ -38,9 +38,9 @@
  */
 #include "migrate.h"
 
+#include "clock.h"
 #include "export.h"
 #include "fault.h"
-#include "uffdbench/clock.h"
 
 #include <errno.h>
 #include <stdio.h>

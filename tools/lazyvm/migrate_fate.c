@@ -3,9 +3,9 @@
  * What becomes of a guest that was switched over: the destination says it, or a
  * person does. A connection that is lost is made again, as often as it takes.
  */
+#include "clock.h"
 #include "fault.h"
 #include "migrate.h"
-#include "uffdbench/clock.h"
 
 #include <inttypes.h>
 #include <poll.h>

@@ -12,8 +12,8 @@
  */
 #include "snapshots.h"
 
+#include "clock.h"
 #include "fault.h"
-#include "uffdbench/clock.h"
 
 #include <errno.h>
 #include <lazymem/moment.h>

@@ -17,9 +17,9 @@
  * until the page is there.
  */
 
+#include "clock.h"
 #include "fault.h"
 #include "machine_parts.h"
-#include "uffdbench/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>

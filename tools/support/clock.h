@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * clock.h - the one clock that every number of uffdbench is taken with.
+ * clock.h - the one clock that every number of a tool is taken with.
  */
-#ifndef UFFDBENCH_CLOCK_H
-#define UFFDBENCH_CLOCK_H
+#ifndef SUPPORT_CLOCK_H
+#define SUPPORT_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
