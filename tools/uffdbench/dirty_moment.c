@@ -11,12 +11,12 @@
  */
 #include "clock.h"
 #include "complain.h"
-#include "dirty_guest.h"
-#include "dirty_measurement.h"
-#include "dirty_source.h"
 #include "dirty_writers.h"
 #include "interrupt.h"
+#include "lazy_guest.h"
+#include "measurement.h"
 #include "pattern.h"
+#include "pattern_source.h"
 #include "scratch.h"
 
 #include <lazymem/moment.h>
@@ -44,15 +44,15 @@ static const char *const names[] = {"rounds", "no-rounds", "rounds-busy", NULL};
 
 enum { PAUSE, PAUSE_BYTES, COPY, COPY_BYTES, ROUNDS, WRITE, FILE_BYTES };
 
-static const struct dirty_column columns[] = {
-	[PAUSE] = {"pause_ns", "pause", DIRTY_NS},
-	[PAUSE_BYTES] = {"pause_bytes", "copied", DIRTY_BYTES},
-	[COPY] = {"rounds_ns", "rounds", DIRTY_NS},
-	[COPY_BYTES] = {"rounds_bytes", "copied", DIRTY_BYTES},
-	[ROUNDS] = {"rounds", "rounds", DIRTY_COUNT},
-	[WRITE] = {"write_ns", "writing", DIRTY_NS},
-	[FILE_BYTES] = {"layer_bytes", "layer", DIRTY_BYTES},
-	{NULL, NULL, DIRTY_NS},
+static const struct measurement_column columns[] = {
+	[PAUSE] = {"pause_ns", "pause", UNIT_NS},
+	[PAUSE_BYTES] = {"pause_bytes", "copied", UNIT_BYTES},
+	[COPY] = {"rounds_ns", "rounds", UNIT_NS},
+	[COPY_BYTES] = {"rounds_bytes", "copied", UNIT_BYTES},
+	[ROUNDS] = {"rounds", "rounds", UNIT_COUNT},
+	[WRITE] = {"write_ns", "writing", UNIT_NS},
+	[FILE_BYTES] = {"layer_bytes", "layer", UNIT_BYTES},
+	{NULL, NULL, UNIT_NS},
 };
 
 struct state {
@@ -77,7 +77,7 @@ static int stop_when_interrupted(void *context, uint64_t done, uint64_t total)
 /* ---- the moment ---- */
 
 /* Copy while the guest runs, as long as it gains. */
-static int copy_rounds(struct lazymem_moment *moment, struct dirty_run *run)
+static int copy_rounds(struct lazymem_moment *moment, struct measurement_run *run)
 {
 	const uint64_t start_ns = clock_ns();
 	uint64_t length = UINT64_MAX, before, copied = 0;
@@ -96,7 +96,8 @@ static int copy_rounds(struct lazymem_moment *moment, struct dirty_run *run)
 	return 0;
 }
 
-static int take(struct lazymem_moment *moment, struct dirty_writers *writers, struct dirty_run *run)
+static int take(struct lazymem_moment *moment, struct dirty_writers *writers,
+		struct measurement_run *run)
 {
 	const uint64_t start_ns = clock_ns();
 	uint64_t length = 0;
@@ -168,7 +169,7 @@ static uint64_t count_surplus(const struct lazymem_snapshot *snapshot, uint64_t 
 }
 
 static int check_layer(const struct state *state, int fd, const struct dirty_writers *writers,
-		       struct dirty_run *run)
+		       struct measurement_run *run)
 {
 	const struct scratch_path parent = scratch_path(state->fd);
 	const char *const parents[] = {parent.text};
@@ -187,9 +188,9 @@ static int check_layer(const struct state *state, int fd, const struct dirty_wri
 	return 0;
 }
 
-static int keep(const struct state *state, const struct dirty_setting *setting,
+static int keep(const struct state *state, const struct measurement_setting *setting,
 		struct lazymem_moment *moment, const struct dirty_writers *writers,
-		struct dirty_run *run)
+		struct measurement_run *run)
 {
 	struct layer layer = {state, moment, run->way, 0};
 	const int fd = scratch_write(setting->directory, write_layer, &layer);
@@ -206,9 +207,9 @@ static int keep(const struct state *state, const struct dirty_setting *setting,
 
 /* ---- runs ---- */
 
-static int measure(const struct state *state, const struct dirty_setting *setting,
-		   const struct way *way, const struct dirty_guest *guest,
-		   struct dirty_writers *writers, struct dirty_run *run)
+static int measure(const struct state *state, const struct measurement_setting *setting,
+		   const struct way *way, const struct lazy_guest *guest,
+		   struct dirty_writers *writers, struct measurement_run *run)
 {
 	struct lazymem_moment *moment;
 	int result = 0;
@@ -226,29 +227,29 @@ static int measure(const struct state *state, const struct dirty_setting *settin
 	return result;
 }
 
-static int run_way(void *opaque, const struct dirty_setting *setting, size_t way,
-		   struct dirty_run *run)
+static int run_way(void *opaque, const struct measurement_setting *setting, size_t way,
+		   struct measurement_run *run)
 {
 	const struct state *state = opaque;
-	const struct dirty_guest_plan plan = {
+	const struct lazy_guest_plan plan = {
 		.name = run->way,
 		.backing = lazymem_snapshot_backing(state->base),
 		.length = setting->memory,
 		.flags = LAZYMEM_ATTACH_TRACK,
 	};
 	struct dirty_writers *writers = NULL;
-	struct dirty_guest guest;
+	struct lazy_guest guest;
 	int result;
 
 	run->pages = state->pages.count;
-	if (dirty_guest_open(&plan, &guest) != 0)
+	if (lazy_guest_open(&plan, &guest) != 0)
 		return -1;
 	result = dirty_writers_start(&state->pages, guest.host,
 				     ways[way].paced ? state->pages.count : 0, &writers);
 	if (result == 0)
 		result = measure(state, setting, &ways[way], &guest, writers, run);
 	dirty_writers_end(writers);
-	return dirty_guest_close(&guest) == 0 ? result : -1;
+	return lazy_guest_close(&guest) == 0 ? result : -1;
 }
 
 /* ---- what all runs share ---- */
@@ -260,7 +261,7 @@ static int write_base(void *context, const char *path)
 		.size = sizeof(plan),
 		.progress = stop_when_interrupted,
 	};
-	int error = dirty_source_create(state->length, &plan.source);
+	int error = pattern_source_create(state->length, &plan.source);
 
 	if (error == 0)
 		error = lazymem_snapshot_write(path, &plan);
@@ -289,7 +290,7 @@ static int make_base(struct state *state, const char *directory)
 	return complain_of_library("the snapshot to restore from");
 }
 
-static int prepare(const struct dirty_measurement *measurement, const struct dirty_setting *setting,
+static int prepare(const struct measurement *measurement, const struct measurement_setting *setting,
 		   void **ret_state)
 {
 	struct state *state = calloc(1, sizeof(*state));
@@ -309,7 +310,7 @@ static int prepare(const struct dirty_measurement *measurement, const struct dir
 	return 0;
 }
 
-const struct dirty_measurement dirty_moment = {
+const struct measurement dirty_moment = {
 	.name = "moment",
 	.summary = "an incremental snapshot of a guest that runs",
 	.ways = names,

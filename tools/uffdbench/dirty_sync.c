@@ -11,11 +11,11 @@
  */
 #include "clock.h"
 #include "complain.h"
-#include "dirty_guest.h"
-#include "dirty_measurement.h"
 #include "dirty_pages.h"
 #include "dirty_plain.h"
 #include "image.h"
+#include "lazy_guest.h"
+#include "measurement.h"
 #include "scratch.h"
 
 #include <errno.h>
@@ -46,11 +46,11 @@ static const char *const names[] = {
 
 enum { TIME, RATE, RATIO };
 
-static const struct dirty_column columns[] = {
-	[TIME] = {"sync_ns", "sync", DIRTY_NS},
-	[RATE] = {"bytes_per_second", "rate", DIRTY_RATE},
-	[RATIO] = {"to_best_plain", "to plain", DIRTY_RATIO},
-	{NULL, NULL, DIRTY_NS},
+static const struct measurement_column columns[] = {
+	[TIME] = {"sync_ns", "sync", UNIT_NS},
+	[RATE] = {"bytes_per_second", "rate", UNIT_RATE},
+	[RATIO] = {"to_best_plain", "to plain", UNIT_RATIO},
+	{NULL, NULL, UNIT_NS},
 };
 
 struct state {
@@ -137,7 +137,7 @@ static int time_plain(const struct state *state, const struct way *way, uint64_t
 	return result;
 }
 
-static int time_guest(const struct state *state, const struct dirty_guest *guest, uint64_t *words,
+static int time_guest(const struct state *state, const struct lazy_guest *guest, uint64_t *words,
 		      uint64_t *ret_ns)
 {
 	uint64_t start_ns;
@@ -147,7 +147,7 @@ static int time_guest(const struct state *state, const struct dirty_guest *guest
 		return -1;
 	start_ns = clock_ns();
 	if (lazymem_memory_sync(guest->memory, (lazymem_guest_address){0}, state->length) != 0)
-		return dirty_guest_failed(guest);
+		return lazy_guest_failed(guest);
 	*ret_ns = clock_ns() - start_ns;
 	return 0;
 }
@@ -159,27 +159,27 @@ static int time_lazymem(const struct state *state, const struct way *way, const 
 		.size = sizeof(options),
 		.flags = LAZYMEM_FILE_WRITABLE | (way->direct ? LAZYMEM_FILE_DIRECT : 0),
 	};
-	struct dirty_guest_plan plan = {
+	struct lazy_guest_plan plan = {
 		.name = name,
 		.length = state->length,
 		.flags = LAZYMEM_ATTACH_WRITE_BACK,
 	};
-	struct dirty_guest guest = {.name = name};
+	struct lazy_guest guest = {.name = name};
 	int result;
 
 	if (lazymem_file_open(state->image.path, &options, &plan.backing) != 0)
-		return dirty_guest_failed(&guest);
-	result = dirty_guest_open(&plan, &guest);
+		return lazy_guest_failed(&guest);
+	result = lazy_guest_open(&plan, &guest);
 	if (result == 0) {
 		result = time_guest(state, &guest, words, ret_ns);
-		result |= dirty_guest_close(&guest);
+		result |= lazy_guest_close(&guest);
 	}
 	lazymem_backing_unref(plan.backing);
 	return result;
 }
 
 static int measure(struct state *state, const struct way *way, uint64_t *words,
-		   struct dirty_run *run)
+		   struct measurement_run *run)
 {
 	uint64_t ns = 0;
 	int result = way->plain ? time_plain(state, way, words, &ns)
@@ -192,8 +192,8 @@ static int measure(struct state *state, const struct way *way, uint64_t *words,
 	return check_file(state, words, &run->wrong);
 }
 
-static int run_way(void *opaque, const struct dirty_setting *setting, size_t way,
-		   struct dirty_run *run)
+static int run_way(void *opaque, const struct measurement_setting *setting, size_t way,
+		   struct measurement_run *run)
 {
 	struct state *state = opaque;
 	uint64_t *words = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
@@ -211,7 +211,7 @@ static int run_way(void *opaque, const struct dirty_setting *setting, size_t way
 }
 
 /* Rates to that of the best plain loop of the same repeat. */
-static void relate(struct dirty_run *runs, size_t count)
+static void relate(struct measurement_run *runs, size_t count)
 {
 	double best = 0;
 
@@ -269,7 +269,7 @@ static int make_file(struct state *state, const char *directory)
 	return -1;
 }
 
-static int prepare(const struct dirty_measurement *measurement, const struct dirty_setting *setting,
+static int prepare(const struct measurement *measurement, const struct measurement_setting *setting,
 		   void **ret_state)
 {
 	const size_t *run = measurement->variant;
@@ -292,7 +292,7 @@ static int prepare(const struct dirty_measurement *measurement, const struct dir
 static const size_t single_pages = 1;
 static const size_t runs_of_pages = 16;
 
-const struct dirty_measurement dirty_sync_pages = {
+const struct measurement dirty_sync_pages = {
 	.name = "sync-pages",
 	.summary = "making scattered pages durable in a file",
 	.ways = names,
@@ -304,7 +304,7 @@ const struct dirty_measurement dirty_sync_pages = {
 	.variant = &single_pages,
 };
 
-const struct dirty_measurement dirty_sync_runs = {
+const struct measurement dirty_sync_runs = {
 	.name = "sync-runs",
 	.summary = "the same of scattered runs of 64 KiB",
 	.ways = names,

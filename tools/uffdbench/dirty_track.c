@@ -10,9 +10,9 @@
  * tell only what was populated, it must be everything each time.
  */
 #include "clock.h"
-#include "dirty_guest.h"
-#include "dirty_measurement.h"
 #include "dirty_pages.h"
+#include "lazy_guest.h"
+#include "measurement.h"
 #include "pattern.h"
 
 #include <stdlib.h>
@@ -44,17 +44,17 @@ static const char *const names[] = {
 
 enum { WRITE, EXTRA, COLLECT, PER_GIB };
 
-static const struct dirty_column columns[] = {
-	[WRITE] = {"first_write_ns", "write", DIRTY_NS},
-	[EXTRA] = {"first_write_extra_ns", "extra", DIRTY_NS},
-	[COLLECT] = {"collect_ns", "collect", DIRTY_NS},
-	[PER_GIB] = {"collect_ns_per_gib", "per GiB", DIRTY_NS},
-	{NULL, NULL, DIRTY_NS},
+static const struct measurement_column columns[] = {
+	[WRITE] = {"first_write_ns", "write", UNIT_NS},
+	[EXTRA] = {"first_write_extra_ns", "extra", UNIT_NS},
+	[COLLECT] = {"collect_ns", "collect", UNIT_NS},
+	[PER_GIB] = {"collect_ns_per_gib", "per GiB", UNIT_NS},
+	{NULL, NULL, UNIT_NS},
 };
 
 /* Collect into a set that is empty, and count the pages that are not as expected:
  * `pages`; NULL: none; all of them where that is how it is tracked. */
-static int collect(const struct dirty_guest *guest, struct lazymem_dirty *dirty,
+static int collect(const struct lazy_guest *guest, struct lazymem_dirty *dirty,
 		   const struct dirty_pages *pages, uint64_t *wrong, uint64_t *ret_ns)
 {
 	const struct dirty_pages none = {0};
@@ -63,7 +63,7 @@ static int collect(const struct dirty_guest *guest, struct lazymem_dirty *dirty,
 	lazymem_dirty_clear(dirty);
 	start_ns = clock_ns();
 	if (lazymem_attachment_collect(guest->attachment, dirty) != 0)
-		return dirty_guest_failed(guest);
+		return lazy_guest_failed(guest);
 	*ret_ns = clock_ns() - start_ns;
 	if (lazymem_attachment_tracking(guest->attachment) == LAZYMEM_TRACKING_POPULATED)
 		*wrong += (lazymem_memory_length(guest->memory) - lazymem_dirty_length(dirty)) /
@@ -73,7 +73,7 @@ static int collect(const struct dirty_guest *guest, struct lazymem_dirty *dirty,
 	return 0;
 }
 
-static double time_writes(const struct dirty_guest *guest, const struct dirty_pages *pages)
+static double time_writes(const struct lazy_guest *guest, const struct dirty_pages *pages)
 {
 	const uint64_t start_ns = clock_ns();
 
@@ -81,7 +81,7 @@ static double time_writes(const struct dirty_guest *guest, const struct dirty_pa
 	return (double)(clock_ns() - start_ns) / (double)pages->count;
 }
 
-static uint64_t count_unwritten(const struct dirty_guest *guest, const struct dirty_pages *pages)
+static uint64_t count_unwritten(const struct lazy_guest *guest, const struct dirty_pages *pages)
 {
 	uint64_t wrong = 0;
 
@@ -94,15 +94,15 @@ static uint64_t count_unwritten(const struct dirty_guest *guest, const struct di
 	return wrong;
 }
 
-static int measure_tracked(const struct dirty_guest *guest, const struct dirty_pages *pages,
-			   struct dirty_run *run)
+static int measure_tracked(const struct lazy_guest *guest, const struct dirty_pages *pages,
+			   struct measurement_run *run)
 {
 	struct lazymem_dirty *dirty;
 	uint64_t ns, unused_ns;
 	int result;
 
 	if (lazymem_dirty_create(guest->memory, &dirty) != 0)
-		return dirty_guest_failed(guest);
+		return lazy_guest_failed(guest);
 	result = collect(guest, dirty, NULL, &run->wrong, &unused_ns);
 	if (result == 0) {
 		run->values[WRITE] = time_writes(guest, pages);
@@ -117,8 +117,8 @@ static int measure_tracked(const struct dirty_guest *guest, const struct dirty_p
 	return result;
 }
 
-static int measure(const struct dirty_guest *guest, const struct dirty_pages *pages,
-		   enum lazymem_tracking tracking, struct dirty_run *run)
+static int measure(const struct lazy_guest *guest, const struct dirty_pages *pages,
+		   enum lazymem_tracking tracking, struct measurement_run *run)
 {
 	int result = 0;
 
@@ -133,30 +133,30 @@ static int measure(const struct dirty_guest *guest, const struct dirty_pages *pa
 	return result;
 }
 
-static int run_way(void *state, const struct dirty_setting *setting, size_t way,
-		   struct dirty_run *run)
+static int run_way(void *state, const struct measurement_setting *setting, size_t way,
+		   struct measurement_run *run)
 {
 	const struct dirty_pages *pages = state;
 	const enum lazymem_tracking tracking = ways[way].most;
-	const struct dirty_guest_plan plan = {
+	const struct lazy_guest_plan plan = {
 		.name = run->way,
 		.length = setting->memory,
 		.memfd = ways[way].memfd,
 		.flags = tracking != LAZYMEM_TRACKING_NONE ? LAZYMEM_ATTACH_TRACK : 0,
 		.most = tracking,
 	};
-	struct dirty_guest guest;
+	struct lazy_guest guest;
 	int result;
 
 	run->pages = pages->count;
-	if (dirty_guest_open(&plan, &guest) != 0)
+	if (lazy_guest_open(&plan, &guest) != 0)
 		return -1;
 	result = measure(&guest, pages, tracking, run);
-	return dirty_guest_close(&guest) == 0 ? result : -1;
+	return lazy_guest_close(&guest) == 0 ? result : -1;
 }
 
 /* What tracking adds to a write, compared with the untracked way of the same kind. */
-static void relate(struct dirty_run *runs, size_t count)
+static void relate(struct measurement_run *runs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const size_t untracked = ways[i].memfd ? UNTRACKED_MEMFD : UNTRACKED;
@@ -167,7 +167,7 @@ static void relate(struct dirty_run *runs, size_t count)
 	}
 }
 
-static int prepare(const struct dirty_measurement *measurement, const struct dirty_setting *setting,
+static int prepare(const struct measurement *measurement, const struct measurement_setting *setting,
 		   void **ret_state)
 {
 	struct dirty_pages *pages = calloc(1, sizeof(*pages));
@@ -187,7 +187,7 @@ static void release(void *state)
 	free(state);
 }
 
-const struct dirty_measurement dirty_track = {
+const struct measurement dirty_track = {
 	.name = "track",
 	.summary = "the guest's first write to a page, and asking which pages were written",
 	.ways = names,

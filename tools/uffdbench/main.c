@@ -4,9 +4,9 @@
  */
 #include "bench.h"
 #include "complain.h"
-#include "dirty.h"
 #include "options.h"
 #include "raw_userfaultfd.h"
+#include "suite_bench.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -66,5 +66,5 @@ int main(int argc, char **argv)
 		return bench_make_trace(&options);
 	check_permission(&options);
 	sigaction(SIGBUS, &action, NULL);
-	return options.suite != NULL ? dirty_bench(&options) : bench(&options);
+	return options.suite != NULL ? suite_bench(&options) : bench(&options);
 }

@@ -217,7 +217,7 @@ static void take_engines(struct options *options, int count, char **names)
 	}
 }
 
-static void add_measurement(struct options *options, const struct dirty_measurement *measurement)
+static void add_measurement(struct options *options, const struct measurement *measurement)
 {
 	for (unsigned i = 0; i < options->measurement_count; i++) {
 		if (options->measurements[i] == measurement)
@@ -228,7 +228,7 @@ static void add_measurement(struct options *options, const struct dirty_measurem
 
 static void take_measurements(struct options *options, int count, char **names)
 {
-	const struct dirty_measurement *measurement;
+	const struct measurement *measurement;
 
 	for (int i = 0; i < count; i++) {
 		measurement = suite_find(options->suite, names[i]);

@@ -34,7 +34,7 @@ struct options {
 	const struct engine *engines[OPTIONS_ENGINES_MAX];
 	unsigned engine_count;
 	const struct suite *suite; /* measure these of it instead; NULL: engines */
-	const struct dirty_measurement *measurements[OPTIONS_MEASUREMENTS_MAX];
+	const struct measurement *measurements[OPTIONS_MEASUREMENTS_MAX];
 	unsigned measurement_count;
 };
 

@@ -8,7 +8,7 @@
  */
 #include "clock.h"
 #include "complain.h"
-#include "dirty_measurement.h"
+#include "measurement.h"
 #include "pattern.h"
 #include "post_copy_arrivals.h"
 #include "post_copy_guest.h"
@@ -31,18 +31,19 @@ static const char *const names[] = {"alone", "stream", NULL};
 
 enum { P50, P90, P99, MAX, FAULTS, RATE, RATIO };
 
-static const struct dirty_column columns[] = {
-	[P50] = {"p50_ns", "p50", DIRTY_NS},
-	[P90] = {"p90_ns", "p90", DIRTY_NS},
-	[P99] = {"p99_ns", "p99", DIRTY_NS},
-	[MAX] = {"max_ns", "max", DIRTY_NS},
-	[FAULTS] = {"faults", "faults", DIRTY_COUNT},
-	[RATE] = {"stream_bytes_per_second", "stream", DIRTY_RATE},
-	[RATIO] = {"p99_to_alone", "p99/alone", DIRTY_RATIO},
-	{NULL, NULL, DIRTY_NS},
+static const struct measurement_column columns[] = {
+	[P50] = {"p50_ns", "p50", UNIT_NS},
+	[P90] = {"p90_ns", "p90", UNIT_NS},
+	[P99] = {"p99_ns", "p99", UNIT_NS},
+	[MAX] = {"max_ns", "max", UNIT_NS},
+	[FAULTS] = {"faults", "faults", UNIT_COUNT},
+	[RATE] = {"stream_bytes_per_second", "stream", UNIT_RATE},
+	[RATIO] = {"p99_to_alone", "p99/alone", UNIT_RATIO},
+	{NULL, NULL, UNIT_NS},
 };
 
-static int start_touching(const struct dirty_guest *guest, size_t way, const struct dirty_run *run,
+static int start_touching(const struct lazy_guest *guest, size_t way,
+			  const struct measurement_run *run,
 			  struct post_copy_arrivals **ret_arrivals)
 {
 	const size_t pages = run->memory / PAGE_BYTES;
@@ -57,7 +58,7 @@ static int start_touching(const struct dirty_guest *guest, size_t way, const str
 }
 
 /* Until there have been enough touches, or everything is there. */
-static int play(const struct dirty_guest *guest, size_t way, struct dirty_run *run,
+static int play(const struct lazy_guest *guest, size_t way, struct measurement_run *run,
 		struct post_copy_touches *ret_touches)
 {
 	const uint64_t start_ns = clock_ns();
@@ -78,8 +79,8 @@ static int play(const struct dirty_guest *guest, size_t way, struct dirty_run *r
 	return result;
 }
 
-static int sum_up(const struct dirty_guest *guest, const struct post_copy_touches *touches,
-		  struct dirty_run *run)
+static int sum_up(const struct lazy_guest *guest, const struct post_copy_touches *touches,
+		  struct measurement_run *run)
 {
 	const struct latency_summary summary =
 		samples_summarize(touches->samples, touches->faulted);
@@ -98,20 +99,20 @@ static int sum_up(const struct dirty_guest *guest, const struct post_copy_touche
 }
 
 /* What was left is brought as well, so that every page can be looked at. */
-static int check(const struct dirty_guest *guest, struct dirty_run *run)
+static int check(const struct lazy_guest *guest, struct measurement_run *run)
 {
-	if (dirty_guest_populate(guest) != 0)
+	if (lazy_guest_populate(guest) != 0)
 		return -1;
 	run->wrong += post_copy_count_wrong(guest->host, run->memory);
 	return 0;
 }
 
-static int run_way(void *opaque, const struct dirty_setting *setting, size_t way,
-		   struct dirty_run *run)
+static int run_way(void *opaque, const struct measurement_setting *setting, size_t way,
+		   struct measurement_run *run)
 {
 	struct post_copy_touches touches = {0};
 	struct post_copy_export *export = opaque;
-	struct dirty_guest guest;
+	struct lazy_guest guest;
 	int result;
 
 	(void)setting;
@@ -125,16 +126,16 @@ static int run_way(void *opaque, const struct dirty_setting *setting, size_t way
 	samples_destroy(touches.samples, touches.room);
 	if (result == 0)
 		result = check(&guest, run);
-	return dirty_guest_close(&guest) | result;
+	return lazy_guest_close(&guest) | result;
 }
 
-static void relate(struct dirty_run *runs, size_t count)
+static void relate(struct measurement_run *runs, size_t count)
 {
 	for (size_t i = 0; i < count && !runs[ALONE].failed; i++)
 		runs[i].values[RATIO] = runs[i].values[P99] / runs[ALONE].values[P99];
 }
 
-const struct dirty_measurement post_copy_faults = {
+const struct measurement post_copy_faults = {
 	.name = "faults",
 	.summary = "faults over NBD, with and without everything else being brought",
 	.ways = names,

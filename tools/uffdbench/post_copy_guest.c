@@ -21,8 +21,8 @@ static void touch_ballast(uint64_t length)
 		munmap(ballast, length);
 }
 
-int post_copy_prepare(const struct dirty_measurement *measurement,
-		      const struct dirty_setting *setting, void **ret_state)
+int post_copy_prepare(const struct measurement *measurement,
+		      const struct measurement_setting *setting, void **ret_state)
 {
 	struct post_copy_export *export = malloc(sizeof(*export));
 
@@ -47,37 +47,36 @@ void post_copy_release(void *state)
 }
 
 int post_copy_guest_open(const struct post_copy_export *export, const char *name, bool memfd,
-			 uint64_t length, struct dirty_guest *ret_guest)
+			 uint64_t length, struct lazy_guest *ret_guest)
 {
-	struct dirty_guest_plan plan = {
+	struct lazy_guest_plan plan = {
 		.name = name,
 		.length = length,
 		.memfd = memfd,
 		.missing = true,
 		.prefetch_piece = PIECE,
 	};
-	struct dirty_guest guest = {.name = name};
+	struct lazy_guest guest = {.name = name};
 	int result;
 
 	if (lazymem_nbd_open(export->uri, NULL, &plan.backing) != 0)
-		return dirty_guest_failed(&guest);
-	result = dirty_guest_open(&plan, ret_guest);
+		return lazy_guest_failed(&guest);
+	result = lazy_guest_open(&plan, ret_guest);
 	lazymem_backing_unref(plan.backing);
 	return result;
 }
 
-int post_copy_guest_stream(const struct dirty_guest *guest)
+int post_copy_guest_stream(const struct lazy_guest *guest)
 {
-	return lazymem_attachment_prefetch(guest->attachment, NULL) == 0
-		       ? 0
-		       : dirty_guest_failed(guest);
+	return lazymem_attachment_prefetch(guest->attachment, NULL) == 0 ? 0
+									 : lazy_guest_failed(guest);
 }
 
-int post_copy_guest_wait(const struct dirty_guest *guest)
+int post_copy_guest_wait(const struct lazy_guest *guest)
 {
 	return lazymem_attachment_wait(guest->attachment, UINT64_MAX) == 0
 		       ? 0
-		       : dirty_guest_failed(guest);
+		       : lazy_guest_failed(guest);
 }
 
 uint64_t post_copy_count_wrong(const void *memory, uint64_t length)

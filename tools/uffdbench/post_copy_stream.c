@@ -9,7 +9,7 @@
  */
 #include "clock.h"
 #include "complain.h"
-#include "dirty_measurement.h"
+#include "measurement.h"
 #include "pattern.h"
 #include "post_copy_guest.h"
 #include "scratch.h"
@@ -28,18 +28,18 @@ static const char *const names[] = {"lazymem", "lazymem-memfd", "nbdcopy", NULL}
 
 enum { TIME, RATE, RATIO };
 
-static const struct dirty_column columns[] = {
-	[TIME] = {"stream_ns", "time", DIRTY_NS},
-	[RATE] = {"bytes_per_second", "rate", DIRTY_RATE},
-	[RATIO] = {"to_nbdcopy", "to nbdcopy", DIRTY_RATIO},
-	{NULL, NULL, DIRTY_NS},
+static const struct measurement_column columns[] = {
+	[TIME] = {"stream_ns", "time", UNIT_NS},
+	[RATE] = {"bytes_per_second", "rate", UNIT_RATE},
+	[RATIO] = {"to_nbdcopy", "to nbdcopy", UNIT_RATIO},
+	{NULL, NULL, UNIT_NS},
 };
 
-static int time_lazymem(const struct post_copy_export *export, bool memfd, struct dirty_run *run,
-			uint64_t *ret_ns)
+static int time_lazymem(const struct post_copy_export *export, bool memfd,
+			struct measurement_run *run, uint64_t *ret_ns)
 {
 	const uint64_t start_ns = clock_ns();
-	struct dirty_guest guest;
+	struct lazy_guest guest;
 	int result;
 
 	if (post_copy_guest_open(export, run->way, memfd, run->memory, &guest) != 0)
@@ -50,10 +50,10 @@ static int time_lazymem(const struct post_copy_export *export, bool memfd, struc
 	*ret_ns = clock_ns() - start_ns;
 	/* What could not be brought has been given up: it is told now. */
 	if (result == 0)
-		result = dirty_guest_populate(&guest);
+		result = lazy_guest_populate(&guest);
 	if (result == 0)
 		run->wrong = post_copy_count_wrong(guest.host, run->memory);
-	return dirty_guest_close(&guest) | result;
+	return lazy_guest_close(&guest) | result;
 }
 
 _Noreturn static void become_nbdcopy(const struct post_copy_export *export, int target)
@@ -89,7 +89,7 @@ static int run_nbdcopy(const struct post_copy_export *export, int target)
 	return -1;
 }
 
-static int check_file(int target, struct dirty_run *run)
+static int check_file(int target, struct measurement_run *run)
 {
 	void *memory = mmap(NULL, run->memory, PROT_READ, MAP_SHARED, target, 0);
 
@@ -102,7 +102,7 @@ static int check_file(int target, struct dirty_run *run)
 	return 0;
 }
 
-static int time_nbdcopy(const struct post_copy_export *export, struct dirty_run *run,
+static int time_nbdcopy(const struct post_copy_export *export, struct measurement_run *run,
 			uint64_t *ret_ns)
 {
 	const int target = memfd_create("uffdbench-copy", MFD_CLOEXEC);
@@ -121,8 +121,8 @@ static int time_nbdcopy(const struct post_copy_export *export, struct dirty_run 
 	return result;
 }
 
-static int run_way(void *opaque, const struct dirty_setting *setting, size_t way,
-		   struct dirty_run *run)
+static int run_way(void *opaque, const struct measurement_setting *setting, size_t way,
+		   struct measurement_run *run)
 {
 	struct post_copy_export *export = opaque;
 	uint64_t ns = 0;
@@ -141,13 +141,13 @@ static int run_way(void *opaque, const struct dirty_setting *setting, size_t way
 	return 0;
 }
 
-static void relate(struct dirty_run *runs, size_t count)
+static void relate(struct measurement_run *runs, size_t count)
 {
 	for (size_t i = 0; i < count && !runs[NBDCOPY].failed; i++)
 		runs[i].values[RATIO] = runs[i].values[RATE] / runs[NBDCOPY].values[RATE];
 }
 
-const struct dirty_measurement post_copy_stream = {
+const struct measurement post_copy_stream = {
 	.name = "stream",
 	.summary = "bringing everything over NBD",
 	.ways = names,

@@ -9,7 +9,7 @@ const struct suite suite_dirty = {
 	.least = "16M",
 	.least_bytes = 16ull << 20,
 	.measurements =
-		(const struct dirty_measurement *const[]){
+		(const struct measurement *const[]){
 			&dirty_track,
 			&dirty_sync_pages,
 			&dirty_sync_runs,
@@ -24,14 +24,14 @@ const struct suite suite_post_copy = {
 	.least = "16M",
 	.least_bytes = 16ull << 20,
 	.measurements =
-		(const struct dirty_measurement *const[]){
+		(const struct measurement *const[]){
 			&post_copy_faults,
 			&post_copy_stream,
 			NULL,
 		},
 };
 
-const struct dirty_measurement *suite_find(const struct suite *suite, const char *name)
+const struct measurement *suite_find(const struct suite *suite, const char *name)
 {
 	for (size_t i = 0; suite->measurements[i] != NULL; i++) {
 		if (strcmp(name, suite->measurements[i]->name) == 0)

@@ -5,20 +5,20 @@
 #ifndef UFFDBENCH_SUITE_H
 #define UFFDBENCH_SUITE_H
 
-#include "dirty_measurement.h"
+#include "measurement.h"
 
 struct suite {
 	const char *option; /* without the dashes */
 	uint64_t memory;    /* bytes, where the options do not say */
 	const char *least;  /* memory, as people write it, and in bytes */
 	uint64_t least_bytes;
-	const struct dirty_measurement *const *measurements; /* NULL ends them */
+	const struct measurement *const *measurements; /* NULL ends them */
 };
 
 extern const struct suite suite_dirty;
 extern const struct suite suite_post_copy;
 
 /* NULL for an unknown name. */
-const struct dirty_measurement *suite_find(const struct suite *suite, const char *name);
+const struct measurement *suite_find(const struct suite *suite, const char *name);
 
 #endif

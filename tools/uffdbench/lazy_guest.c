@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "dirty_guest.h"
+#include "lazy_guest.h"
 #include "complain.h"
-#include "dirty_source.h"
+#include "pattern_source.h"
 
 #include <inttypes.h>
 
-int dirty_guest_failed(const struct dirty_guest *guest)
+int lazy_guest_failed(const struct lazy_guest *guest)
 {
 	complain("%s: %s", guest->name, lazymem_error_message());
 	return -1;
 }
 
-static int create_memory(const struct dirty_guest_plan *plan, struct dirty_guest *guest)
+static int create_memory(const struct lazy_guest_plan *plan, struct lazy_guest *guest)
 {
 	struct lazymem_backing *backing = NULL;
 	int error = 0;
@@ -19,7 +19,7 @@ static int create_memory(const struct dirty_guest_plan *plan, struct dirty_guest
 	if (plan->backing != NULL)
 		backing = lazymem_backing_ref(plan->backing);
 	else
-		error = dirty_source_create(plan->length, &backing);
+		error = pattern_source_create(plan->length, &backing);
 	if (error == 0)
 		error = plan->memfd
 				? lazymem_mapping_create_memfd(plan->length, NULL, &guest->mapping)
@@ -34,7 +34,7 @@ static int create_memory(const struct dirty_guest_plan *plan, struct dirty_guest
 	return error;
 }
 
-static int attach(const struct dirty_guest_plan *plan, struct dirty_guest *guest)
+static int attach(const struct lazy_guest_plan *plan, struct lazy_guest *guest)
 {
 	const struct lazymem_attach_options options = {
 		.size = sizeof(options),
@@ -53,7 +53,7 @@ static int attach(const struct dirty_guest_plan *plan, struct dirty_guest *guest
 	return error;
 }
 
-int dirty_guest_populate(const struct dirty_guest *guest)
+int lazy_guest_populate(const struct lazy_guest *guest)
 {
 	struct lazymem_statistics statistics = {.size = sizeof(statistics)};
 	int error = lazymem_attachment_prefetch(guest->attachment, NULL);
@@ -63,7 +63,7 @@ int dirty_guest_populate(const struct dirty_guest *guest)
 	if (error == 0)
 		error = lazymem_attachment_statistics(guest->attachment, &statistics);
 	if (error != 0)
-		return dirty_guest_failed(guest);
+		return lazy_guest_failed(guest);
 	if (statistics.pages_populated == statistics.pages_total)
 		return 0;
 	complain("%s: only %" PRIu64 " of %" PRIu64 " pages could be populated", guest->name,
@@ -71,19 +71,19 @@ int dirty_guest_populate(const struct dirty_guest *guest)
 	return -1;
 }
 
-int dirty_guest_open(const struct dirty_guest_plan *plan, struct dirty_guest *ret_guest)
+int lazy_guest_open(const struct lazy_guest_plan *plan, struct lazy_guest *ret_guest)
 {
-	struct dirty_guest guest = {.name = plan->name};
+	struct lazy_guest guest = {.name = plan->name};
 	int error = create_memory(plan, &guest);
 
 	if (error == 0)
 		error = attach(plan, &guest);
 	if (error != 0)
-		error = dirty_guest_failed(&guest);
+		error = lazy_guest_failed(&guest);
 	else if (!plan->missing)
-		error = dirty_guest_populate(&guest);
+		error = lazy_guest_populate(&guest);
 	if (error != 0) {
-		dirty_guest_close(&guest);
+		lazy_guest_close(&guest);
 		return -1;
 	}
 	guest.host = lazymem_mapping_span(guest.mapping).host;
@@ -91,17 +91,17 @@ int dirty_guest_open(const struct dirty_guest_plan *plan, struct dirty_guest *re
 	return 0;
 }
 
-int dirty_guest_close(struct dirty_guest *guest)
+int lazy_guest_close(struct lazy_guest *guest)
 {
 	int error = 0;
 
 	if (guest->attachment != NULL)
 		lazymem_attachment_abort(guest->attachment);
 	if (guest->handler != NULL && lazymem_handler_destroy(guest->handler) != 0)
-		error = dirty_guest_failed(guest);
+		error = lazy_guest_failed(guest);
 	lazymem_memory_unref(guest->memory);
 	lazymem_region_unref(guest->region);
 	lazymem_mapping_unref(guest->mapping);
-	*guest = (struct dirty_guest){.name = guest->name};
+	*guest = (struct lazy_guest){.name = guest->name};
 	return error;
 }

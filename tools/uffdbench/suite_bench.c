@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "dirty.h"
+#include "suite_bench.h"
 #include "complain.h"
 #include "directory.h"
-#include "dirty_report.h"
+#include "measurement_report.h"
 #include "progress.h"
 #include "report.h"
 
@@ -12,11 +12,11 @@
 
 struct series {
 	const struct options *options;
-	struct dirty_setting setting;
-	struct dirty_report report;
+	struct measurement_setting setting;
+	struct measurement_report report;
 };
 
-static size_t count_ways(const struct dirty_measurement *measurement)
+static size_t count_ways(const struct measurement *measurement)
 {
 	size_t count = 0;
 
@@ -25,7 +25,7 @@ static size_t count_ways(const struct dirty_measurement *measurement)
 	return count;
 }
 
-static void say_wrong(const struct dirty_run *run)
+static void say_wrong(const struct measurement_run *run)
 {
 	if (run->wrong > 0)
 		complain("%s, %s, run %u: %llu pages are not what was written",
@@ -33,17 +33,17 @@ static void say_wrong(const struct dirty_run *run)
 			 (unsigned long long)run->wrong);
 }
 
-static void run_once(const struct series *series, const struct dirty_measurement *measurement,
-		     void *state, size_t way, unsigned repeat, struct dirty_run *ret_run)
+static void run_once(const struct series *series, const struct measurement *measurement,
+		     void *state, size_t way, unsigned repeat, struct measurement_run *ret_run)
 {
-	struct dirty_run run = {
+	struct measurement_run run = {
 		.measurement = measurement,
 		.way = measurement->ways[way],
 		.repeat = repeat,
 		.memory = series->setting.memory,
 	};
 
-	for (size_t i = 0; i < DIRTY_COLUMNS_MAX; i++)
+	for (size_t i = 0; i < MEASUREMENT_COLUMNS_MAX; i++)
 		run.values[i] = NAN;
 	progress_show("%s: %s, run %u of %u", measurement->name, run.way, repeat,
 		      series->options->repeat);
@@ -53,14 +53,13 @@ static void run_once(const struct series *series, const struct dirty_measurement
 }
 
 /* A B C, A B C: what changes on the machine meanwhile hits all of them. */
-static void interleave(struct series *series, const struct dirty_measurement *measurement,
-		       void *state)
+static void interleave(struct series *series, const struct measurement *measurement, void *state)
 {
-	struct dirty_report *report = &series->report;
+	struct measurement_report *report = &series->report;
 	const size_t ways = count_ways(measurement);
 
 	for (unsigned repeat = 1; repeat <= series->options->repeat; repeat++) {
-		struct dirty_run *runs = &report->runs[report->run_count];
+		struct measurement_run *runs = &report->runs[report->run_count];
 
 		for (size_t way = 0; way < ways; way++)
 			run_once(series, measurement, state, way, repeat, &runs[way]);
@@ -70,7 +69,7 @@ static void interleave(struct series *series, const struct dirty_measurement *me
 	}
 }
 
-static int measure(struct series *series, const struct dirty_measurement *measurement)
+static int measure(struct series *series, const struct measurement *measurement)
 {
 	const size_t first = series->report.run_count;
 	void *state = NULL;
@@ -80,7 +79,7 @@ static int measure(struct series *series, const struct dirty_measurement *measur
 	interleave(series, measurement, state);
 	progress_clear();
 	measurement->release(state);
-	dirty_report_table(&series->report, first);
+	measurement_report_table(&series->report, first);
 	return fflush(stdout) == 0 ? 0 : -1;
 }
 
@@ -92,7 +91,7 @@ static int measure_all(struct series *series)
 	for (unsigned i = 0; i < options->measurement_count; i++)
 		result |= measure(series, options->measurements[i]);
 	if (options->json != NULL && series->report.run_count > 0)
-		result |= dirty_report_json(&series->report, options->json);
+		result |= measurement_report_json(&series->report, options->json);
 	for (size_t i = 0; i < series->report.run_count; i++) {
 		if (series->report.runs[i].failed || series->report.runs[i].wrong > 0)
 			result = -1;
@@ -109,7 +108,7 @@ static size_t count_runs(const struct options *options)
 	return count;
 }
 
-int dirty_bench(const struct options *options)
+int suite_bench(const struct options *options)
 {
 	char *directory = directory_choose(options);
 	struct series series = {

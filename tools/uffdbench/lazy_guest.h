@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * dirty_guest.h - guest memory that is filled by the library and then written:
+ * lazy_guest.h - guest memory that is filled by the library and then written:
  * one region at guest address 0, of one backing object.
  *
  * Results are 0, or -1 after a message.
  */
-#ifndef UFFDBENCH_DIRTY_GUEST_H
-#define UFFDBENCH_DIRTY_GUEST_H
+#ifndef UFFDBENCH_LAZY_GUEST_H
+#define UFFDBENCH_LAZY_GUEST_H
 
 #include <lazymem/handler.h>
 #include <stdbool.h>
 
-struct dirty_guest_plan {
+struct lazy_guest_plan {
 	const char *name;                /* for messages */
 	struct lazymem_backing *backing; /* NULL: of the pattern, made as it is read */
 	uint64_t length;                 /* bytes */
@@ -22,7 +22,7 @@ struct dirty_guest_plan {
 	enum lazymem_tracking most;      /* the way it tracks */
 };
 
-struct dirty_guest {
+struct lazy_guest {
 	const char *name;
 	struct lazymem_mapping *mapping;
 	struct lazymem_region *region;
@@ -33,15 +33,15 @@ struct dirty_guest {
 };
 
 /* Make it, attach it and have every page populated, unless the plan says otherwise. */
-int dirty_guest_open(const struct dirty_guest_plan *plan, struct dirty_guest *ret_guest);
+int lazy_guest_open(const struct lazy_guest_plan *plan, struct lazy_guest *ret_guest);
 
 /* Have every page populated. */
-int dirty_guest_populate(const struct dirty_guest *guest);
+int lazy_guest_populate(const struct lazy_guest *guest);
 
 /* Let go of whatever there is of it. */
-int dirty_guest_close(struct dirty_guest *guest);
+int lazy_guest_close(struct lazy_guest *guest);
 
 /* Say what the library said; -1. */
-int dirty_guest_failed(const struct dirty_guest *guest);
+int lazy_guest_failed(const struct lazy_guest *guest);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dirty_source.h"
+#include "pattern_source.h"
 #include "pattern.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ static void read_pages(void *object, struct lazymem_read *read)
 	lazymem_read_complete(read, whole ? 0 : -EINVAL);
 }
 
-int dirty_source_create(uint64_t length, struct lazymem_backing **ret_backing)
+int pattern_source_create(uint64_t length, struct lazymem_backing **ret_backing)
 {
 	static const struct lazymem_backing_operations operations = {
 		.size = sizeof(operations),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dirty_report.h"
+#include "measurement_report.h"
 #include "format.h"
 #include "report_file.h"
 
@@ -21,13 +21,13 @@ static int compare(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-static bool counts(const struct dirty_run *run)
+static bool counts(const struct measurement_run *run)
 {
 	return !run->failed && !run->absent;
 }
 
 /* Over the repeats; NAN when there is none. */
-static double median(const struct dirty_report *report, size_t first, const char *way,
+static double median(const struct measurement_report *report, size_t first, const char *way,
 		     size_t column)
 {
 	double *values = calloc(report->run_count - first, sizeof(*values));
@@ -35,7 +35,7 @@ static double median(const struct dirty_report *report, size_t first, const char
 	size_t count = 0;
 
 	for (size_t i = first; values != NULL && i < report->run_count; i++) {
-		const struct dirty_run *run = &report->runs[i];
+		const struct measurement_run *run = &report->runs[i];
 
 		if (strcmp(run->way, way) == 0 && counts(run) && !isnan(run->values[column]))
 			values[count++] = run->values[column];
@@ -67,32 +67,32 @@ static struct cell format_signed_ns(double ns)
 	return cell;
 }
 
-static struct cell format_value(double value, enum dirty_unit unit)
+static struct cell format_value(double value, enum measurement_unit unit)
 {
 	if (isnan(value))
 		return (struct cell){"-"};
 	switch (unit) {
-	case DIRTY_NS:
+	case UNIT_NS:
 		return format_signed_ns(value);
-	case DIRTY_BYTES:
+	case UNIT_BYTES:
 		return format_bytes(value);
-	case DIRTY_RATE:
+	case UNIT_RATE:
 		return with_suffix(format_bytes(value), "/s");
-	case DIRTY_COUNT:
+	case UNIT_COUNT:
 		return format_count(value);
-	case DIRTY_RATIO:
+	case UNIT_RATIO:
 		break;
 	}
 	return format_ratio(value, 1);
 }
 
-static void put_verdict(const struct dirty_report *report, size_t first, const char *way)
+static void put_verdict(const struct measurement_report *report, size_t first, const char *way)
 {
 	unsigned failed = 0, absent = 0;
 	uint64_t wrong = 0;
 
 	for (size_t i = first; i < report->run_count; i++) {
-		const struct dirty_run *run = &report->runs[i];
+		const struct measurement_run *run = &report->runs[i];
 
 		if (strcmp(run->way, way) != 0)
 			continue;
@@ -109,17 +109,17 @@ static void put_verdict(const struct dirty_report *report, size_t first, const c
 	putchar('\n');
 }
 
-static void put_title(const struct dirty_report *report, const struct dirty_run *run)
+static void put_title(const struct measurement_report *report, const struct measurement_run *run)
 {
 	printf("\n%s: %s; %" PRIu64 " pages of %s written; medians of %u\n", run->measurement->name,
 	       run->measurement->summary, run->pages, format_bytes((double)run->memory).text,
 	       report->repeats);
 }
 
-void dirty_report_table(const struct dirty_report *report, size_t first)
+void measurement_report_table(const struct measurement_report *report, size_t first)
 {
-	const struct dirty_measurement *measurement = report->runs[first].measurement;
-	const struct dirty_column *columns = measurement->columns;
+	const struct measurement *measurement = report->runs[first].measurement;
+	const struct measurement_column *columns = measurement->columns;
 
 	put_title(report, &report->runs[first]);
 	printf("%-*s", NAME_WIDTH, "way");
@@ -139,9 +139,9 @@ void dirty_report_table(const struct dirty_report *report, size_t first)
 
 /* ---- for programs ---- */
 
-static void put_run(struct json *json, const struct dirty_run *run)
+static void put_run(struct json *json, const struct measurement_run *run)
 {
-	const struct dirty_column *columns = run->measurement->columns;
+	const struct measurement_column *columns = run->measurement->columns;
 
 	json_open(json, NULL, '{');
 	json_string(json, "measurement", run->measurement->name);
@@ -163,7 +163,7 @@ static void put_run(struct json *json, const struct dirty_run *run)
 
 static void put_report(struct json *json, const void *context)
 {
-	const struct dirty_report *report = context;
+	const struct measurement_report *report = context;
 
 	json_open(json, NULL, '{');
 	report_machine(json, report->directory);
@@ -174,7 +174,7 @@ static void put_report(struct json *json, const void *context)
 	json_close(json, '}');
 }
 
-int dirty_report_json(const struct dirty_report *report, const char *path)
+int measurement_report_json(const struct measurement_report *report, const char *path)
 {
 	return report_file(path, put_report, report);
 }
