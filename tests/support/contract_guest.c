@@ -193,20 +193,41 @@ void guest_discards(struct world *w)
 	check_discarded(w, page, count);
 }
 
-/* Of shared memory this drops no data. */
+/* Of shared memory this drops no data, but discards what is not there: so it must be known
+ * what is. */
+static bool is_known(const struct world *w, size_t page, size_t count)
+{
+	for (size_t i = page; i < page + count; i++)
+		if (w->model.pages[i].present == MAYBE || w->model.pages[i].poisoned == MAYBE)
+			return false;
+	return !w->prefetching && !w->reads_ahead;
+}
+
+static void shared_is_advised_away(struct world *w, size_t page, size_t count)
+{
+	for (size_t i = page; i < page + count; i++) {
+		if (w->model.pages[i].present == NO)
+			model_discarded(&w->model, i, 1);
+		w->model.pages[i].was_unmapped = true;
+	}
+}
+
 void guest_is_advised_away(struct world *w)
 {
 	const struct world_region *region;
 	size_t page, count;
 
-	if (w->kind != ANONYMOUS)
-		return;
 	world_pick(w, 6, &page, &count);
 	region = world_region_of(w, page);
 	if (page + count > region->first + region->count)
 		count = region->first + region->count - page;
+	if (w->kind != ANONYMOUS && !is_known(w, page, count))
+		return;
 	world_note("advise pages %zu+%zu away", page, count);
 	assert_int_equal(madvise(world_host(w, page), count * w->size, MADV_DONTNEED), 0);
-	model_discarded_again(&w->model, page, count);
+	if (w->kind == ANONYMOUS)
+		model_discarded_again(&w->model, page, count);
+	else
+		shared_is_advised_away(w, page, count);
 	check_discarded(w, page, count);
 }

@@ -21,6 +21,7 @@ struct model_page {
 	enum certainty present;  /* no access of it reads the backing object */
 	enum certainty poisoned; /* an access of it is refused */
 	bool was_poisoned;
+	bool was_unmapped; /* what was known of writes has gone with its page table entry */
 	/* Written or discarded since it was last */
 	bool untold;   /* collected */
 	bool unsynced; /* made durable */

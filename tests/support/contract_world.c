@@ -431,12 +431,13 @@ void world_check_statistics(struct world *w)
 }
 
 /* Where nothing is known of writes, all that may have come may be told. Elsewhere,
- * discards of what is discarded already, and poison that somebody was about to heal. */
+ * discards of what is discarded already, poison that somebody was about to heal, and what
+ * was advised away. */
 static bool may_be_told(const struct world *w, const struct model_page *page)
 {
 	if (w->tracking == LAZYMEM_TRACKING_POPULATED)
 		return page->present != NO || page->poisoned != NO;
-	return page->discarded || page->was_poisoned;
+	return page->discarded || page->was_poisoned || page->was_unmapped;
 }
 
 void world_check_told(const struct world *w, const struct lazymem_dirty *told, const char *to,
