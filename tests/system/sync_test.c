@@ -10,7 +10,6 @@
 #include <lazymem/inject.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <support/actor.h>
 #include <support/disk.h>
@@ -466,94 +465,6 @@ static void test_a_file_has_what_was_synced(void **state)
 	image_destroy(&f.image);
 }
 
-/* ---- against a plain array */
-
-struct model {
-	unsigned char *bytes; /* what the guest sees */
-	size_t length;
-};
-
-static void expect_durable(const struct fixture *f, const struct model *model, size_t page,
-			   size_t count)
-{
-	const size_t size = f->guest.page;
-
-	assert_memory_equal(f->disk.durable + page * size, model->bytes + page * size,
-			    count * size);
-}
-
-static void step(struct fixture *f, struct model *model, uint64_t *seed)
-{
-	const size_t size = f->guest.page, pages = model->length / size;
-	const size_t page = next_random(seed) % pages;
-	const size_t count = 1 + next_random(seed) % (pages - page < 6 ? pages - page : 6);
-	const size_t at = page * size + next_random(seed) % size;
-
-	switch (next_random(seed) % 10) {
-	case 0:
-	case 1:
-	case 2:
-	case 3:
-		model->bytes[at] = f->guest.host[at] = (unsigned char)next_random(seed);
-		break;
-	case 4:
-		assert_int_equal(f->guest.host[at], model->bytes[at]);
-		break;
-	case 5:
-		assert_ok(lazymem_mapping_discard(f->guest.mapping, page * size, count * size));
-		memset(model->bytes + page * size, 0, count * size);
-		break;
-	case 6:
-		guest_prefetch(&f->guest, page * size, count * size);
-		break;
-	case 7:
-		f->disk.fails_writes = next_random(seed) % 2 == 0;
-		f->disk.fails_flushes = !f->disk.fails_writes;
-		(void)sync_pages(f, page, count); /* with nothing dirty it may succeed */
-		f->disk.fails_writes = f->disk.fails_flushes = false;
-		break;
-	case 8:
-		assert_ok(sync_pages(f, page, count));
-		expect_durable(f, model, page, count);
-		break;
-	default:
-		assert_ok(sync_all(f));
-		expect_durable(f, model, 0, pages);
-		break;
-	}
-}
-
-static void run_sequence(enum memory_kind kind, enum lazymem_tracking most, uint64_t seed)
-{
-	const size_t pages = kind == HUGETLB ? 4 : 24;
-	struct model model;
-	struct fixture f;
-
-	image_create(&f.image, pages * page_size_of(kind), "ddz", seed);
-	disk_create(&f.disk, &f.image, seed % 2 == 0);
-	guest_map(&f.guest, kind, f.image.length, 0, f.disk.backing);
-	attach(&f, most);
-	model.length = f.image.length;
-	model.bytes = malloc(model.length);
-	memcpy(model.bytes, f.image.bytes, model.length);
-	for (unsigned i = 0; i < (kind == HUGETLB ? 40u : 300u); i++)
-		step(&f, &model, &seed);
-	assert_ok(sync_all(&f));
-	assert_memory_equal(f.guest.host, model.bytes, model.length);
-	expect_durable(&f, &model, 0, pages);
-	free(model.bytes);
-	end(&f);
-}
-
-static void test_random_sequences_agree_with_a_plain_array(void **state)
-{
-	const uint64_t seed = harness_seed();
-	const unsigned sequences = TEST_SANITIZED ? 3 : kind_of(state) == HUGETLB ? 8 : 40;
-
-	for (unsigned i = 0; i < sequences; i++)
-		run_sequence(kind_of(state), (enum lazymem_tracking)(1 + i % 3), seed + i);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -572,7 +483,6 @@ int main(void)
 		TEST_EACH_KIND(test_finish_syncs),
 		TEST_EACH_KIND(test_no_write_is_lost_during_concurrent_syncs),
 		TEST_EACH_KIND(test_a_file_has_what_was_synced),
-		TEST_EACH_KIND(test_random_sequences_agree_with_a_plain_array),
 	};
 
 	require_faults();
