@@ -14,6 +14,9 @@
  * Only what was written since the moment before is copied and stored, and no
  * page is populated for it: what was not written, or is not there, is left to
  * the parent.
+ *
+ * Neither finish nor abort of the attachment may run at the same time as a call for
+ * its moment.
  */
 #ifndef LAZYMEM_MOMENT_H
 #define LAZYMEM_MOMENT_H
@@ -81,8 +84,7 @@ LAZYMEM_PUBLIC int lazymem_moment_write(struct lazymem_moment *moment, const cha
 
 /* Free it. What was not written to a snapshot belongs to the next moment. NULL is
  * allowed. The attachment may be finished or aborted before: a moment that was
- * taken can still be written then. Not at the same time as finish or abort. The
- * owner. Since 0.1. */
+ * taken can still be written then. The owner. Since 0.1. */
 LAZYMEM_PUBLIC void lazymem_moment_destroy(struct lazymem_moment *moment);
 
 #ifdef __cplusplus
