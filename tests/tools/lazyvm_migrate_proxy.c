@@ -8,8 +8,14 @@
  * Listens at a free port of HOST, which it prints, and passes every connection on
  * to DESTINATION:PORT. The first COUNT times that a message TYPE comes along, from
  * either side, COMMAND is run by the shell before it is passed on; when that fails,
- * both connections are closed, and the message is lost. TYPE "silence": what connects is
- * never answered, and nothing is passed on.
+ * both connections are closed, and the message is lost; but when it ends with status 3,
+ * the EXPORT of before is said once more instead, in front of it. Other TYPEs:
+ *
+ *   silence        what connects is never answered, and nothing is passed on
+ *   chatter-there  the destination hears every 50 ms that the source is alive
+ *   chatter-back   the source hears every 50 ms how far the destination is
+ *   usurper        listens at PORT of HOST in place of the destination, knows no key, and says
+ *                  to whoever connects that all is well
  */
 #include "wire.h"
 
@@ -21,7 +27,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#define CHATTER_MS 50
+#define SAY_EXPORT_AGAIN 3
 
 struct proxy {
 	struct sockaddr_in destination;
@@ -36,7 +46,11 @@ struct stream {
 	int to;
 	unsigned char bytes[WIRE_HEADER + WIRE_PAYLOAD_MOST];
 	size_t length;
+	bool has_begun; /* a message has been passed on */
 };
+
+static unsigned char last_export[WIRE_HEADER + WIRE_SMALL_MOST];
+static size_t last_export_length;
 
 static void check(int result, const char *what)
 {
@@ -68,6 +82,25 @@ static size_t first_message(const struct stream *stream, struct wire_header *ret
 	return WIRE_HEADER + ret_header->length;
 }
 
+static void note_export(const struct stream *stream, const struct wire_header *header)
+{
+	if (header->type != WIRE_EXPORT)
+		return;
+	last_export_length = WIRE_HEADER + header->length;
+	memcpy(last_export, stream->bytes, last_export_length);
+}
+
+static bool run_command(const struct proxy *proxy, const struct stream *stream)
+{
+	int status = system(proxy->command);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SAY_EXPORT_AGAIN) {
+		send_whole(stream->to, last_export, last_export_length);
+		return true;
+	}
+	return status == 0;
+}
+
 /* false: both connections are to be closed. */
 static bool pass_messages(struct proxy *proxy, struct stream *stream)
 {
@@ -77,10 +110,12 @@ static bool pass_messages(struct proxy *proxy, struct stream *stream)
 	while ((length = first_message(stream, &header)) > 0) {
 		if (proxy->left > 0 && strcmp(wire_type_name(header.type), proxy->type) == 0) {
 			proxy->left--;
-			if (system(proxy->command) != 0)
+			if (!run_command(proxy, stream))
 				return false;
 		}
+		note_export(stream, &header);
 		send_whole(stream->to, stream->bytes, length);
+		stream->has_begun = true;
 		memmove(stream->bytes, stream->bytes + length, stream->length - length);
 		stream->length -= length;
 	}
@@ -96,6 +131,46 @@ static bool pump(struct proxy *proxy, struct stream *stream)
 		return false;
 	stream->length += (size_t)count;
 	return pass_messages(proxy, stream);
+}
+
+static void say(int fd, enum wire_type type, const unsigned char *payload, size_t length)
+{
+	unsigned char header[WIRE_HEADER];
+
+	wire_seal(header, type, payload, length);
+	send_whole(fd, header, WIRE_HEADER);
+	send_whole(fd, payload, length);
+}
+
+static void say_progress(int fd, enum wire_type type)
+{
+	const struct wire_progress progress = {.total = 1};
+	unsigned char payload[WIRE_SMALL_MOST];
+
+	say(fd, type, payload, wire_put_progress(payload, &progress));
+}
+
+static void chatter(const struct proxy *proxy, const struct stream *there,
+		    const struct stream *back)
+{
+	if (strcmp(proxy->type, "chatter-there") == 0 && there->has_begun)
+		say(there->to, WIRE_ALIVE, NULL, 0);
+	if (strcmp(proxy->type, "chatter-back") == 0 && back->has_begun)
+		say_progress(back->to, WIRE_PROGRESS);
+}
+
+/* No handshake, and then what only the destination may say. */
+static void usurp(int source)
+{
+	char bytes[4096];
+
+	(void)recv(source, bytes, sizeof(bytes), 0);
+	send_whole(source, (const unsigned char *)"12345", 5);
+	say_progress(source, WIRE_COMPLETE);
+	printf("usurped\n");
+	fflush(stdout);
+	while (recv(source, bytes, sizeof(bytes), 0) > 0)
+		continue;
 }
 
 static void serve(struct proxy *proxy, int source)
@@ -114,8 +189,9 @@ static void serve(struct proxy *proxy, int source)
 	there = (struct stream){.from = source, .to = destination};
 	back = (struct stream){.from = destination, .to = source};
 	for (;;) {
-		if (poll(polled, 2, -1) < 0)
+		if (poll(polled, 2, CHATTER_MS) < 0)
 			continue;
+		chatter(proxy, &there, &back);
 		if (polled[0].revents != 0 && !pump(proxy, &there))
 			break;
 		if (polled[1].revents != 0 && !pump(proxy, &back))
@@ -124,13 +200,15 @@ static void serve(struct proxy *proxy, int source)
 	close(destination);
 }
 
-static int listen_at(const char *host)
+static int listen_at(const char *host, uint16_t port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	const int one = 1;
 	socklen_t length = sizeof(address);
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	check(inet_pton(AF_INET, host, &address.sin_addr) - 1, host);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	check(bind(listener, (struct sockaddr *)&address, sizeof(address)), "bind");
 	check(listen(listener, 4), "listen");
 	check(getsockname(listener, (struct sockaddr *)&address, &length), "getsockname");
@@ -142,6 +220,7 @@ static int listen_at(const char *host)
 int main(int argc, char **argv)
 {
 	struct proxy proxy = {.destination = {.sin_family = AF_INET}};
+	bool is_usurper;
 	int listener;
 
 	if (argc != 7) {
@@ -154,7 +233,8 @@ int main(int argc, char **argv)
 	proxy.type = argv[4];
 	proxy.left = (unsigned)atoi(argv[5]);
 	proxy.command = argv[6];
-	listener = listen_at(argv[1]);
+	is_usurper = strcmp(proxy.type, "usurper") == 0;
+	listener = listen_at(argv[1], is_usurper ? (uint16_t)atoi(argv[3]) : 0);
 	for (;;) {
 		int source = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
@@ -162,7 +242,10 @@ int main(int argc, char **argv)
 			continue;
 		if (strcmp(proxy.type, "silence") == 0)
 			continue;
-		serve(&proxy, source);
+		if (is_usurper)
+			usurp(source);
+		else
+			serve(&proxy, source);
 		close(source);
 	}
 }

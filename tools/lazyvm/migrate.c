@@ -112,6 +112,9 @@ enum link_result migrate_connect(struct migration *migration)
 
 	if (result == LINK_OK)
 		result = link_secure(&migration->link, &migration->options->security, false);
+	/* What is not secret is nothing: whoever is there could say that all is well. */
+	if (result != LINK_OK)
+		link_close(&migration->link);
 	return result;
 }
 
