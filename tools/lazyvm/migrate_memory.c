@@ -9,7 +9,8 @@
  * A prefetch may leave pages that could not be read. So afterwards each page that
  * may be missing where there should be data is touched: it is there, or zero by
  * right, since the guest gave it back, or is read now, or cannot be read. Where memory
- * has a file, what may be missing is a hole of it.
+ * has a file of base pages, what may be missing is a hole of it; a file of hugetlb pages
+ * tells no holes.
  *
  * The same is done where a guest has arrived, before the source is let go.
  */
@@ -154,6 +155,7 @@ static int touch_holes(struct lazymem_region *region, uint64_t inside, uint64_t 
 
 static int touch_range(struct lazymem_memory *memory, const struct lazymem_guest_range *range)
 {
+	struct lazymem_mapping *mapping;
 	struct lazymem_region *region;
 	uint64_t inside;
 	uint64_t file_offset;
@@ -161,7 +163,9 @@ static int touch_range(struct lazymem_memory *memory, const struct lazymem_guest
 
 	if (lazymem_memory_find(memory, range->start, &region, &inside) != 0)
 		return fault_of_library(NULL);
-	if (lazymem_mapping_fd(lazymem_region_mapping(region), &fd, &file_offset) != 0)
+	mapping = lazymem_region_mapping(region);
+	if (lazymem_mapping_page_size(mapping) > (size_t)sysconf(_SC_PAGESIZE) ||
+	    lazymem_mapping_fd(mapping, &fd, &file_offset) != 0)
 		return touch(region, inside, range->length);
 	return touch_holes(region, inside, range->length, fd, file_offset);
 }

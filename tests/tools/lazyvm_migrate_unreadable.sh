@@ -1,0 +1,41 @@
+#!/bin/bash
+# A guest with memory that cannot be read is not sent with zeros in its place. The sixth argument
+# is the kind of its memory.
+set -euo pipefail
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/tools/lazyvm_lib.sh
+. "$(dirname "$0")/lazyvm_lib.sh"
+# shellcheck source=tests/tools/lazyvm_migrate_lib.sh
+. "$(dirname "$0")/lazyvm_migrate_lib.sh"
+cd "$work"
+needs_network
+
+kind=$6
+[ "$kind" != hugetlb ] || needs_hugetlb 8
+
+# An image with something in it that the guest, which idles, never looks at.
+run_in "$left" first "$program" run --memory 16M --control first.socket --serial first.serial \
+	"$payloads/idle"
+await_socket first
+ask first snapshot snapshot
+quits first
+"$lazymem" export snapshot raw
+"$program" state snapshot state
+dd if=/dev/urandom of=raw bs=1M count=2 seek=12 conv=notrunc status=none
+run_in "$left" server nbdkit -f --readonly --unix "$work/nbd" --filter=error file raw \
+	error-pread=EIO error-pread-rate=100% error-file="$work/broken"
+for ((tries = 0; tries < 200; tries++)); do
+	[ ! -S nbd ] || break
+	sleep 0.05
+done
+
+run_in "$left" source "$program" restore --kind "$kind" --state state --control source.socket \
+	--serial source.serial "nbd+unix:///?socket=$work/nbd"
+await_socket source
+sleep 0.5
+touch broken
+destination_of
+refuses 1 'cannot be read' migrate --control source.socket "$host:$port"
+await_state source 'state=running'
+quits source
