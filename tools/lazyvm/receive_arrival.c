@@ -78,6 +78,9 @@ int arrival_take_export(struct arrival *arrival, const struct wire_message *mess
 	static const char *const names[] = {"in plain", "with a PSK", "with certificates"};
 	enum wire_security expected = arrival->options->security.kind;
 
+	/* The machine is made of it, once. */
+	if (arrival->export.name_count != 0)
+		return fault("the source said EXPORT out of turn");
 	if (wire_get_export(message, &arrival->export) != 0)
 		return -1;
 	if (arrival->export.security != expected)
