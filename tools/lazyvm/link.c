@@ -170,6 +170,11 @@ static ssize_t send_bytes(struct link *link, const void *bytes, size_t length)
 	return send(link->fd, bytes, length, MSG_NOSIGNAL);
 }
 
+bool link_is_silent(const struct link *link, unsigned milliseconds)
+{
+	return link->fd >= 0 && link_now() - link->said_ms >= milliseconds;
+}
+
 /* A message is sent whole: nobody stops it half way. */
 static enum link_result wait_to_send(const struct link *link, uint64_t until)
 {
@@ -194,7 +199,8 @@ static enum link_result send_all(struct link *link, const unsigned char *bytes, 
 		if (count > 0) {
 			bytes += count;
 			length -= (size_t)count;
-			until = link_now() + link->patience_ms;
+			link->said_ms = link_now();
+			until = link->said_ms + link->patience_ms;
 			continue;
 		}
 		if (count < 0 && errno == EAGAIN) {

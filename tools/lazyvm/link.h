@@ -40,6 +40,7 @@ struct link {
 	int stop_fd;          /* readable: LINK_STOPPED; -1: nobody stops it */
 	unsigned patience_ms; /* how long the peer may be silent */
 	uint64_t heard_ms;    /* when it last was not */
+	uint64_t said_ms;     /* when it was last told something */
 
 	unsigned char header[WIRE_HEADER];
 	size_t header_there;
@@ -93,6 +94,10 @@ enum link_result link_receive(struct link *link, unsigned wait_ms,
 enum link_result link_send(struct link *link, enum wire_type type, const void *payload,
 			   size_t length);
 enum link_result link_send_sentence(struct link *link, enum wire_type type, const char *sentence);
+
+/* Has the peer been told nothing for so long? It wants a sign of life then, also while it
+ * talks itself. */
+bool link_is_silent(const struct link *link, unsigned milliseconds);
 
 /* Wait until the socket can be read or written, at most until `until_ms` of link_now. */
 enum link_result link_wait(const struct link *link, short events, uint64_t until_ms);

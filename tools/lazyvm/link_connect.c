@@ -80,7 +80,7 @@ enum link_result link_adopt(struct link *link, int fd)
 	const int one = 1;
 
 	link->fd = fd;
-	link->heard_ms = link_now();
+	link->heard_ms = link->said_ms = link_now();
 	/* Signs of life and the switch-over are small, and must not wait for more. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &link->patience_ms,

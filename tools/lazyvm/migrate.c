@@ -75,12 +75,14 @@ enum link_result migrate_await(struct migration *migration, struct wire_message 
 	for (;;) {
 		enum link_result result = link_receive(&migration->link, TICK_MS, ret_message);
 
-		if (result == LINK_QUIET)
-			result = link_send(&migration->link, WIRE_ALIVE, NULL, 0);
-		else if (result == LINK_OK && ret_message->type != WIRE_PROGRESS)
+		if (result == LINK_OK && ret_message->type != WIRE_PROGRESS)
 			return LINK_OK;
-		else if (result == LINK_OK && migrate_note_progress(migration, ret_message) != 0)
+		if (result == LINK_OK && migrate_note_progress(migration, ret_message) != 0)
 			return LINK_NONSENSE;
+		if (result == LINK_QUIET)
+			result = LINK_OK;
+		if (result == LINK_OK && link_is_silent(&migration->link, TICK_MS))
+			result = link_send(&migration->link, WIRE_ALIVE, NULL, 0);
 		if (result == LINK_OK)
 			result = migrate_check_guest(migration);
 		if (result != LINK_OK)

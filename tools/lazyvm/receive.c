@@ -150,13 +150,14 @@ static void hear(struct receiver *receiver)
 
 	if (result == LINK_STOPPED) /* somebody has rung */
 		return;
-	if (result == LINK_QUIET) {
-		result = receiver_send_progress(receiver, WIRE_PROGRESS);
-	} else if (result == LINK_OK && receiver_is_running(receiver)) {
+	if (result == LINK_QUIET)
+		result = LINK_OK;
+	else if (result == LINK_OK && receiver_is_running(receiver))
 		result = hear_running(receiver, &message);
-	} else if (result == LINK_OK) {
+	else if (result == LINK_OK)
 		result = hear_arriving(receiver, &message);
-	}
+	if (result == LINK_OK && link_is_silent(&receiver->link, TICK_MS))
+		result = receiver_send_progress(receiver, WIRE_PROGRESS);
 	if (result == LINK_OK)
 		return;
 	if (result == LINK_NONSENSE && !receiver_is_running(receiver))
