@@ -40,6 +40,12 @@ void link_close(struct link *link)
 	link_init(link, link->stop_fd, link->patience_ms);
 }
 
+static enum link_result say_stopped(void)
+{
+	fault("it was cancelled");
+	return LINK_STOPPED;
+}
+
 enum link_result link_wait(const struct link *link, short events, uint64_t until_ms)
 {
 	struct pollfd polled[2] = {{.fd = link->fd, .events = events},
@@ -53,10 +59,8 @@ enum link_result link_wait(const struct link *link, short events, uint64_t until
 			fault("poll: %s", strerror(errno));
 			return LINK_BROKEN;
 		}
-		if (count > 0 && polled[1].revents != 0) {
-			fault("it was cancelled");
-			return LINK_STOPPED;
-		}
+		if (count > 0 && polled[1].revents != 0)
+			return say_stopped();
 		if (count > 0)
 			return LINK_OK;
 		if (link_now() >= until_ms)
@@ -137,10 +141,20 @@ static enum link_result take_message(struct link *link, struct wire_message *ret
 	return LINK_OK;
 }
 
+/* Also where the peer says so much that nothing has to be waited for. */
+static bool is_stopped(const struct link *link)
+{
+	struct pollfd stop = {.fd = link->stop_fd, .events = POLLIN};
+
+	return poll(&stop, 1, 0) > 0;
+}
+
 enum link_result link_receive(struct link *link, unsigned wait_ms, struct wire_message *ret_message)
 {
 	uint64_t until = link_now() + wait_ms;
 
+	if (is_stopped(link))
+		return say_stopped();
 	for (;;) {
 		enum link_result result = advance(link);
 		uint64_t silent_until = link->heard_ms + link->patience_ms;
