@@ -47,7 +47,8 @@ struct link {
 	unsigned char *payload; /* of the message that arrives */
 	size_t payload_there;
 	size_t payload_length;
-	char peer[80]; /* its numeric address, without the port */
+	char peer[80];  /* its numeric address, without the port */
+	char host[256]; /* as link_connect was given it */
 };
 
 /* ---- link_connect.c: "HOST:PORT", "[ADDRESS]:PORT" ------------------------------ */

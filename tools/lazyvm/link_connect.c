@@ -124,6 +124,18 @@ static int connect_to(struct link *link, const struct addrinfo *to, uint64_t unt
 	return error;
 }
 
+/* Whom to expect there: what the address resolves to is anybody's word. */
+static void note_host(struct link *link, const char *address)
+{
+	char copy[sizeof(link->host)];
+	const char *host;
+	const char *port;
+
+	snprintf(copy, sizeof(copy), "%s", address);
+	if (split_address(copy, &host, &port) == 0)
+		snprintf(link->host, sizeof(link->host), "%s", host);
+}
+
 enum link_result link_connect(struct link *link, const char *address)
 {
 	uint64_t until = link_now() + link->patience_ms;
@@ -135,6 +147,7 @@ enum link_result link_connect(struct link *link, const char *address)
 	for (const struct addrinfo *to = found; to != NULL && link->fd < 0; to = to->ai_next)
 		error = connect_to(link, to, until);
 	freeaddrinfo(found);
+	note_host(link, address);
 	if (link->fd >= 0)
 		return link_adopt(link, link->fd);
 	fault("%s: %s", address, strerror(error));

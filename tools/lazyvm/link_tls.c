@@ -4,8 +4,9 @@
  * asks for TLS is refused.
  *
  * Both sides must show who they are: with a key that both have, or each with a
- * certificate of an authority that the other trusts. The side that connects also
- * checks that the certificate is of the host that it has connected to.
+ * certificate of an authority that the other trusts, and has not revoked. The side
+ * that connects also checks that the certificate is of the host that it was told to
+ * connect to: of that name, not of the address that somebody resolved it to.
  */
 #include "link.h"
 
@@ -141,7 +142,7 @@ static int use_certificates(struct link *link, struct link_tls *tls, const char 
 		return tls_fault(directory, error);
 	if (is_server)
 		gnutls_certificate_server_set_request(tls->session, GNUTLS_CERT_REQUIRE);
-	gnutls_session_set_verify_cert(tls->session, is_server ? NULL : link->peer, 0);
+	gnutls_session_set_verify_cert(tls->session, is_server ? NULL : link->host, 0);
 	return 0;
 }
 
