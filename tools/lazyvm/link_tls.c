@@ -67,7 +67,10 @@ struct link_tls {
 	gnutls_certificate_credentials_t certificates;
 };
 
-#define PSK_PRIORITY "NORMAL:+ECDHE-PSK:+DHE-PSK:+PSK"
+/* With a key nothing but the key is shown, and what was recorded cannot be read by whoever gets
+ * the key later. */
+#define PRIORITY "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1"
+#define PSK_PRIORITY PRIORITY ":-KX-ALL:+ECDHE-PSK:+DHE-PSK"
 
 static int tls_fault(const char *what, int error)
 {
@@ -149,7 +152,7 @@ static int use_certificates(struct link *link, struct link_tls *tls, const char 
 static int use_credentials(struct link *link, struct link_tls *tls,
 			   const struct link_security *security, bool is_server)
 {
-	const char *priority = security->kind == WIRE_PSK ? PSK_PRIORITY : "NORMAL";
+	const char *priority = security->kind == WIRE_PSK ? PSK_PRIORITY : PRIORITY;
 	int error = gnutls_priority_set_direct(tls->session, priority, NULL);
 
 	if (error != 0)
