@@ -1,5 +1,6 @@
 #!/bin/bash
-# With certificates; a source with one of another authority is turned away.
+# With certificates; a source with one of another authority, or with one that was revoked, is turned
+# away, and a destination whose certificate does not have the name that the source was given.
 set -euo pipefail
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,14 +13,18 @@ needs_network
 
 command -v certtool >/dev/null || skip "no certtool: package gnutls-bin"
 
-# authority DIRECTORY: it and the certificates of both sides.
+# authority DIRECTORY
 authority() {
-	local side address
 	mkdir "$1"
 	printf 'cn = test\nca\ncert_signing_key\n' >template
 	certtool --generate-privkey --ecc --outfile "$1/ca-key.pem" 2>/dev/null
 	certtool --generate-self-signed --load-privkey "$1/ca-key.pem" --template template \
 		--outfile "$1/ca-cert.pem" 2>/dev/null
+}
+
+# certify DIRECTORY: both sides, by the authority there.
+certify() {
+	local side address
 	for side in server client; do
 		printf 'cn = test\ntls_www_%s\nsigning_key\n' $side >template
 		for address in $here $there; do
@@ -33,11 +38,23 @@ authority() {
 }
 
 authority ours
+mkdir former
+cp ours/ca-*.pem former
+certify ours
+certify former
 authority theirs
+certify theirs
+printf 'crl_next_update = 100\ncrl_number = 1\n' >template
+certtool --generate-crl --load-ca-certificate ours/ca-cert.pem --load-ca-privkey ours/ca-key.pem \
+	--load-certificate former/client-cert.pem --template template \
+	--outfile ours/ca-crl.pem 2>/dev/null
 source_of
 destination_of --tls-certificates ours
 ! grep -q 'without GnuTLS' destination.errors || skip "built without GnuTLS"
 refuses 1 'TLS' migrate --control source.socket --tls-certificates theirs $there:"$port"
+# It is the same address, and another name.
+refuses 1 'TLS' migrate --control source.socket --tls-certificates ours "10.9.2:$port"
+refuses 1 "$there" migrate --control source.socket --tls-certificates former $there:"$port"
 stays
 depart --tls-certificates ours
 arrived

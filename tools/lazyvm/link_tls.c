@@ -109,6 +109,21 @@ static int use_psk_server(struct link_tls *tls, const char *path)
 	return error == 0 ? 0 : tls_fault(path, error);
 }
 
+/* Certificates that count no more, if there is a list of them. */
+static int load_revoked(struct link_tls *tls, const char *directory)
+{
+	char path[4096];
+	int error;
+
+	snprintf(path, sizeof(path), "%s/ca-crl.pem", directory);
+	if (access(path, F_OK) != 0 && errno == ENOENT)
+		return 0;
+	error = gnutls_certificate_set_x509_crl_file(tls->certificates, path, GNUTLS_X509_FMT_PEM);
+	return error > 0   ? 0
+	       : error < 0 ? tls_fault(path, error)
+			   : fault("%s: there is no list in it", path);
+}
+
 static int load_certificates(struct link_tls *tls, const char *directory, bool is_server)
 {
 	const char *side = is_server ? "server" : "client";
@@ -138,7 +153,7 @@ static int use_certificates(struct link *link, struct link_tls *tls, const char 
 {
 	int error;
 
-	if (load_certificates(tls, directory, is_server) != 0)
+	if (load_certificates(tls, directory, is_server) != 0 || load_revoked(tls, directory) != 0)
 		return -1;
 	error = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->certificates);
 	if (error != 0)
