@@ -77,6 +77,13 @@ static ssize_t receive_bytes(struct link *link, void *bytes, size_t length)
 	return recv(link->fd, bytes, length, 0);
 }
 
+static const char *why_lost(const struct link *link, ssize_t count)
+{
+	if (count == 0)
+		return "the peer has closed it";
+	return link->tls != NULL ? link_tls_complaint(link->tls) : strerror(errno);
+}
+
 /* LINK_QUIET: there is no more for now. */
 static enum link_result fill(struct link *link, unsigned char *bytes, size_t length, size_t *there)
 {
@@ -89,7 +96,7 @@ static enum link_result fill(struct link *link, unsigned char *bytes, size_t len
 			return LINK_QUIET;
 		if (count <= 0) {
 			fault("the connection to %s is lost: %s", link->peer,
-			      count == 0 ? "the peer has closed it" : strerror(errno));
+			      why_lost(link, count));
 			return LINK_BROKEN;
 		}
 		*there += (size_t)count;
@@ -223,7 +230,8 @@ static enum link_result send_all(struct link *link, const unsigned char *bytes, 
 			if (result != LINK_OK)
 				return result;
 		} else if (count == 0 || errno != EINTR) {
-			fault("the connection to %s is lost: %s", link->peer, strerror(errno));
+			fault("the connection to %s is lost: %s", link->peer,
+			      why_lost(link, count));
 			return LINK_BROKEN;
 		}
 	}

@@ -76,6 +76,9 @@ ssize_t link_tls_send(struct link_tls *tls, const void *bytes, size_t length);
 ssize_t link_tls_receive(struct link_tls *tls, void *bytes, size_t length);
 void link_tls_free(struct link_tls *tls);
 
+/* Why one of them failed for good. */
+const char *link_tls_complaint(const struct link_tls *tls);
+
 /* The name in the first line of a PSK file, for the caller to free. NULL: a sentence. */
 char *link_psk_name(const char *path);
 

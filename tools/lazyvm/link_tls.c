@@ -65,6 +65,7 @@ struct link_tls {
 	gnutls_psk_client_credentials_t psk_client;
 	gnutls_psk_server_credentials_t psk_server;
 	gnutls_certificate_credentials_t certificates;
+	ssize_t error; /* the last one */
 };
 
 /* With a key nothing but the key is shown, and what was recorded cannot be read by whoever gets
@@ -236,10 +237,11 @@ enum link_result link_secure(struct link *link, const struct link_security *secu
 	return result;
 }
 
-static ssize_t bytes_or_errno(ssize_t count)
+static ssize_t bytes_or_errno(struct link_tls *tls, ssize_t count)
 {
 	if (count >= 0)
 		return count;
+	tls->error = count;
 	if (count == GNUTLS_E_AGAIN || count == GNUTLS_E_INTERRUPTED ||
 	    gnutls_error_is_fatal((int)count) == 0)
 		errno = count == GNUTLS_E_AGAIN ? EAGAIN : EINTR;
@@ -250,12 +252,21 @@ static ssize_t bytes_or_errno(ssize_t count)
 
 ssize_t link_tls_send(struct link_tls *tls, const void *bytes, size_t length)
 {
-	return bytes_or_errno(gnutls_record_send(tls->session, bytes, length));
+	return bytes_or_errno(tls, gnutls_record_send(tls->session, bytes, length));
 }
 
 ssize_t link_tls_receive(struct link_tls *tls, void *bytes, size_t length)
 {
-	return bytes_or_errno(gnutls_record_recv(tls->session, bytes, length));
+	return bytes_or_errno(tls, gnutls_record_recv(tls->session, bytes, length));
+}
+
+const char *link_tls_complaint(const struct link_tls *tls)
+{
+	const char *alert = gnutls_alert_get_name(gnutls_alert_get(tls->session));
+
+	if (tls->error == GNUTLS_E_FATAL_ALERT_RECEIVED && alert != NULL)
+		return alert;
+	return gnutls_strerror((int)tls->error);
 }
 
 void link_tls_free(struct link_tls *tls)
@@ -315,6 +326,12 @@ ssize_t link_tls_receive(struct link_tls *tls, void *bytes, size_t length)
 	(void)length;
 	errno = ENOSYS;
 	return -1;
+}
+
+const char *link_tls_complaint(const struct link_tls *tls)
+{
+	(void)tls;
+	return strerror(errno);
 }
 
 void link_tls_free(struct link_tls *tls)
