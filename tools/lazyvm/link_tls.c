@@ -189,15 +189,18 @@ static enum link_result shake_hands(struct link *link, struct link_tls *tls)
 
 		if (error == 0)
 			return LINK_OK;
-		if (error != GNUTLS_E_AGAIN && gnutls_error_is_fatal(error) == 0)
-			continue;
-		if (error != GNUTLS_E_AGAIN) {
+		if (gnutls_error_is_fatal(error) != 0) {
 			fault("TLS with %s: %s", link->peer, gnutls_strerror(error));
 			return LINK_NONSENSE;
 		}
-		result = link_wait(
-			link, gnutls_record_get_direction(tls->session) != 0 ? POLLOUT : POLLIN,
-			until);
+		/* A peer may warn as often as it likes, but not for as long. */
+		if (error != GNUTLS_E_AGAIN)
+			result = link_now() < until ? LINK_OK : LINK_QUIET;
+		else
+			result = link_wait(link,
+					   gnutls_record_get_direction(tls->session) != 0 ? POLLOUT
+											  : POLLIN,
+					   until);
 		if (result == LINK_QUIET)
 			fault("TLS with %s: it does not answer", link->peer);
 		if (result != LINK_OK)
