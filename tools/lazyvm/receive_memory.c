@@ -188,7 +188,8 @@ struct pull {
 	struct lazymem_read reads[PULLS_MOST];
 	bool is_busy[PULLS_MOST];
 	size_t busy_count;
-	int error; /* the first */
+	size_t index; /* of the region that they are of */
+	int error;    /* the first */
 };
 
 static void end_read(struct lazymem_read *read, int error)
@@ -232,6 +233,16 @@ static int await_reads(struct pull *pull)
 	return pull->error == 0 ? 0 : fault("the source's memory: %s", strerror(-pull->error));
 }
 
+/* Each region has an object of its own, with a limit of its own: they take turns, so that it is
+ * that of all. */
+static int turn_to(struct pull *pull, size_t index)
+{
+	if (pull->index == index)
+		return 0;
+	pull->index = index;
+	return await_reads(pull);
+}
+
 /* Bytes of one region, straight to where the guest will have them. */
 static int pull_bytes(struct pull *pull, struct arrival *arrival, size_t index, uint64_t start,
 		      uint64_t length)
@@ -240,6 +251,8 @@ static int pull_bytes(struct pull *pull, struct arrival *arrival, size_t index, 
 	struct lazymem_region *region = lazymem_memory_region(memory, index);
 	unsigned char *host = lazymem_mapping_span(lazymem_region_mapping(region)).host;
 
+	if (turn_to(pull, index) != 0)
+		return -1;
 	for (uint64_t at = start; at < start + length;) {
 		uint64_t left = start + length - at;
 		struct lazymem_read *read = take_place(pull);
