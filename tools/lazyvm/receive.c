@@ -33,6 +33,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,22 +317,35 @@ static void run_machine(struct receiver *receiver)
 	pthread_mutex_unlock(&receiver->lock);
 }
 
-static int receive(struct receiver *receiver)
+static int start_threads(struct receiver *receiver, pthread_t *ret_talker)
 {
-	pthread_t talker;
 	int error;
 
-	receiver->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (receiver->wake_fd < 0)
-		return fault("eventfd: %s", strerror(errno));
 	if (door_open(receiver->options, receiver->wake_fd, &receiver->door) != 0)
 		return -1;
 	/* Where the kernel has chosen the port, somebody must be told. */
 	printf("listening on port %u\n", door_port(receiver->door));
 	fflush(stdout);
-	error = pthread_create(&talker, NULL, talk, receiver);
-	if (error != 0)
-		return fault("no thread: %s", strerror(error));
+	error = pthread_create(ret_talker, NULL, talk, receiver);
+	return error == 0 ? 0 : fault("no thread: %s", strerror(error));
+}
+
+static int receive(struct receiver *receiver)
+{
+	pthread_t talker;
+	sigset_t all, before;
+	int result;
+
+	receiver->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (receiver->wake_fd < 0)
+		return fault("eventfd: %s", strerror(errno));
+	/* Signals are the main thread's: the threads made by these have none either. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	result = start_threads(receiver, &talker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (result != 0)
+		return -1;
 	run_machine(receiver);
 	pthread_join(talker, NULL);
 	return 0;
