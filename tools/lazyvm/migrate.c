@@ -233,6 +233,27 @@ enum link_result migrate_send_switch(struct migration *migration)
 			 wire_put_number(payload, migration->state.length));
 }
 
+bool migrate_is_paused(struct monitor *monitor)
+{
+	bool paused;
+
+	pthread_mutex_lock(&monitor->paused);
+	paused = monitor->is_paused;
+	pthread_mutex_unlock(&monitor->paused);
+	return paused;
+}
+
+/* It may have ended, or been paused, since it was last looked at. */
+static int check_goes_on(struct migration *migration)
+{
+	if (migrate_check_guest(migration) != LINK_OK)
+		return -1;
+	if (migrate_is_paused(migration->monitor))
+		return fault("the guest was paused meanwhile, and would run at %s",
+			     migration->options->address);
+	return 0;
+}
+
 /* The guest stands still; what it was when it did is in `migration`. */
 static int stop_guest(struct migration *migration)
 {
@@ -240,6 +261,8 @@ static int stop_guest(struct migration *migration)
 	struct guest_memory *memory = machine_memory(machine);
 
 	halt_guest(migration);
+	if (check_goes_on(migration) != 0)
+		return -1;
 	if (machine_save(machine, &migration->state) != 0)
 		return -1;
 	migration->report.state_length = migration->state.length;

@@ -36,6 +36,9 @@ struct migrate_report {
 int migrate_run(struct monitor *monitor, const struct migrate_options *options,
 		struct migrate_report *ret_report);
 
+/* The command `pause` holds the guest: it would run there, and does not here. */
+bool migrate_is_paused(struct monitor *monitor);
+
 /* Give the migration up. Once the guest was switched over only by force: it may
  * then run in two places. */
 int migrate_cancel(bool force);

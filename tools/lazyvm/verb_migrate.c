@@ -73,17 +73,6 @@ static int take_words(struct migrate_options *options, char *const *words, size_
 	return 0;
 }
 
-/* The command `pause` holds it: it would run there, and does not here. */
-static bool is_paused(struct monitor *monitor)
-{
-	bool paused;
-
-	pthread_mutex_lock(&monitor->paused);
-	paused = monitor->is_paused;
-	pthread_mutex_unlock(&monitor->paused);
-	return paused;
-}
-
 static void report(const struct migrate_report *report, const char *address,
 		   struct control_answer *answer)
 {
@@ -100,7 +89,7 @@ static void migrate(struct monitor *monitor, const struct migrate_options *optio
 {
 	struct migrate_report done;
 
-	if (is_paused(monitor))
+	if (migrate_is_paused(monitor))
 		control_error(answer, "the guest is paused, and would run at %s: resume it first",
 			      options->address);
 	else if (migrate_run(monitor, options, &done) != 0)
