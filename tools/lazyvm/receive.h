@@ -92,6 +92,8 @@ struct arrival {
 
 	struct machine *machine; /* NULL: not made yet */
 	struct lazymem_backing *backings[GUEST_MEMORY_REGIONS_MAX];
+	pthread_mutex_t probe_lock;    /* of the next */
+	struct lazymem_backing *probe; /* asked for what is data now, by JOB_PULL; or NULL */
 	struct lazymem_dirty *present; /* pages that were pulled; NULL: no machine yet */
 	struct lazymem_dirty *written; /* pages that a ROUND or a LAST is about */
 	struct wire_round round;       /* which one that is */

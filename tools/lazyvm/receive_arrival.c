@@ -65,6 +65,7 @@ int arrival_create(const struct receive_options *options, const struct visitor *
 	arrival = calloc(1, sizeof(*arrival));
 	if (arrival == NULL)
 		return fault("no memory for a guest");
+	pthread_mutex_init(&arrival->probe_lock, NULL);
 	arrival->options = options;
 	arrival->wake_fd = wake_fd;
 	arrival->hello = visitor->hello;

@@ -178,6 +178,10 @@ void arrival_give_up(struct arrival *arrival)
 	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++)
 		if (arrival->backings[i] != NULL)
 			lazymem_nbd_give_up(arrival->backings[i]);
+	pthread_mutex_lock(&arrival->probe_lock);
+	if (arrival->probe != NULL)
+		lazymem_nbd_give_up(arrival->probe);
+	pthread_mutex_unlock(&arrival->probe_lock);
 }
 
 /* ---- pulling ---------------------------------------------------------------------------- */
@@ -277,26 +281,49 @@ static int pull_bytes(struct pull *pull, struct arrival *arrival, size_t index, 
 	return atomic_load(&arrival->stops) ? fault("it was given up") : 0;
 }
 
-/* Everything that the export has data for now. */
-static int pull_region(struct pull *pull, struct arrival *arrival, size_t index)
+static void set_probe(struct arrival *arrival, struct lazymem_backing *probe)
+{
+	pthread_mutex_lock(&arrival->probe_lock);
+	arrival->probe = probe;
+	pthread_mutex_unlock(&arrival->probe_lock);
+}
+
+static int pull_data(struct pull *pull, struct arrival *arrival, size_t index,
+		     struct lazymem_backing *probe)
 {
 	uint64_t length = arrival->hello.memory.regions[index].length;
-	struct lazymem_backing *now;
-	int result = 0;
 
-	if (open_export(arrival, index, 0, arrival->options->patience_ms, &now) != 0)
-		return -1;
-	for (uint64_t at = 0; at < length && result == 0;) {
+	if (atomic_load(&arrival->stops))
+		return fault("it was given up");
+	if (lazymem_nbd_update_extents(probe) != 0)
+		return fault_of_library("the holes of the source's memory");
+	for (uint64_t at = 0; at < length;) {
 		struct lazymem_extent extent;
 
-		if (lazymem_backing_extent(now, at, length - at, &extent) != 0)
-			result = fault_of_library(NULL);
-		else if (extent.kind == LAZYMEM_EXTENT_DATA)
-			result = pull_bytes(pull, arrival, index, at, extent.length);
-		if (result == 0)
-			at += extent.length;
+		if (lazymem_backing_extent(probe, at, length - at, &extent) != 0)
+			return fault_of_library(NULL);
+		if (extent.kind == LAZYMEM_EXTENT_DATA &&
+		    pull_bytes(pull, arrival, index, at, extent.length) != 0)
+			return -1;
+		at += extent.length;
 	}
-	lazymem_backing_unref(now);
+	return 0;
+}
+
+/* Everything that the export has data for now. Whoever gives up knows of the probe, or it of
+ * him: a server that never tells its holes is not waited for. */
+static int pull_region(struct pull *pull, struct arrival *arrival, size_t index)
+{
+	struct lazymem_backing *probe;
+	int result;
+
+	if (open_export(arrival, index, LAZYMEM_NBD_LAZY_EXTENTS, arrival->options->patience_ms,
+			&probe) != 0)
+		return -1;
+	set_probe(arrival, probe);
+	result = pull_data(pull, arrival, index, probe);
+	set_probe(arrival, NULL);
+	lazymem_backing_unref(probe);
 	return result;
 }
 
