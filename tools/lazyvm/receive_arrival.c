@@ -288,10 +288,12 @@ void arrival_destroy(struct arrival *arrival)
 	arrival_give_up(arrival);
 	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++)
 		lazymem_backing_unref(arrival->backings[i]);
-	/* The objects that its memory has tell what becomes of them to `arrival`. */
-	machine_destroy(arrival->machine);
+	/* The objects that its memory has tell what becomes of them to `arrival`, and to the
+	 * machine: it takes the last references to them with it. */
 	lazymem_dirty_destroy(arrival->present);
 	lazymem_dirty_destroy(arrival->written);
+	machine_destroy(arrival->machine);
 	machine_state_free(&arrival->state);
+	pthread_mutex_destroy(&arrival->probe_lock);
 	free(arrival);
 }
