@@ -98,6 +98,7 @@ struct arrival {
 	struct lazymem_dirty *written; /* pages that a ROUND or a LAST is about */
 	struct wire_round round;       /* which one that is */
 	uint64_t ranges_there;         /* of it */
+	uint64_t ranges_end;           /* guest address that the next one lies behind */
 	bool has_last;                 /* it is a LAST */
 	bool is_attached;              /* the memory */
 	struct machine_state state;    /* as far as it has arrived */

@@ -163,9 +163,21 @@ int arrival_take_round(struct arrival *arrival, const struct wire_message *messa
 		return fault("the source said %s, and has announced no rounds",
 			     wire_type_name(message->type));
 	arrival->ranges_there = 0;
+	arrival->ranges_end = 0;
 	arrival->has_last = message->type == WIRE_LAST;
 	arrival->state.length = 0;
 	lazymem_dirty_clear(arrival->written);
+	return 0;
+}
+
+/* They ascend: so all of them together are no more work than memory has pages. */
+static int take_range(struct arrival *arrival, struct lazymem_guest_range range)
+{
+	if (range.start.value < arrival->ranges_end)
+		return fault("the source said RANGES that do not ascend");
+	if (lazymem_dirty_add(arrival->written, range) != 0)
+		return fault_of_library("what the source has written");
+	arrival->ranges_end = range.start.value + range.length;
 	return 0;
 }
 
@@ -178,8 +190,8 @@ int arrival_take_ranges(struct arrival *arrival, const struct wire_message *mess
 	    count > arrival->round.range_count - arrival->ranges_there)
 		return fault("the source said RANGES out of turn, or too many");
 	for (size_t i = 0; i < count; i++)
-		if (lazymem_dirty_add(arrival->written, wire_get_range(message, i)) != 0)
-			return fault_of_library("what the source has written");
+		if (take_range(arrival, wire_get_range(message, i)) != 0)
+			return -1;
 	arrival->ranges_there += count;
 	return 0;
 }
