@@ -33,6 +33,14 @@ struct request {
 	struct receive_options receive;
 };
 
+static void take_security(struct receive_options *receive, enum wire_security kind,
+			  const char *path)
+{
+	if (receive->security.kind != WIRE_PLAIN)
+		REFUSE("--tls-psk and --tls-certificates: give one of them");
+	receive->security = (struct link_security){kind, path};
+}
+
 static void take(void *context, int option, const char *value)
 {
 	struct request *request = context;
@@ -54,9 +62,9 @@ static void take(void *context, int option, const char *value)
 		receive->give_up_ms =
 			1000 * (unsigned)arguments_integer("give-up", value, 1, SECONDS_MOST);
 	else if (option == OPTION_PSK)
-		receive->security = (struct link_security){WIRE_PSK, value};
+		take_security(receive, WIRE_PSK, value);
 	else
-		receive->security = (struct link_security){WIRE_CERTIFICATES, value};
+		take_security(receive, WIRE_CERTIFICATES, value);
 }
 
 static int run(const struct command *command, int argc, char **argv)

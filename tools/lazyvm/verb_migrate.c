@@ -31,6 +31,14 @@ static int take_number(const char *text, uint64_t most, uint64_t *ret_number)
 	return 0;
 }
 
+static int take_security(struct migrate_options *options, enum wire_security kind, const char *path)
+{
+	if (options->security.kind != WIRE_PLAIN)
+		return fault("tls-psk and tls-certificates: give one of them");
+	options->security = (struct link_security){kind, path};
+	return 0;
+}
+
 static int take_word(struct migrate_options *options, const char *word)
 {
 	const char *value;
@@ -48,9 +56,9 @@ static int take_word(struct migrate_options *options, const char *word)
 	} else if (strcmp(word, "stop-and-copy") == 0) {
 		options->stops_first = true;
 	} else if ((value = value_of(word, "tls-psk")) != NULL) {
-		options->security = (struct link_security){WIRE_PSK, value};
+		result = take_security(options, WIRE_PSK, value);
 	} else if ((value = value_of(word, "tls-certificates")) != NULL) {
-		options->security = (struct link_security){WIRE_CERTIFICATES, value};
+		result = take_security(options, WIRE_CERTIFICATES, value);
 	} else {
 		result = fault("unknown: %.64s", word);
 	}
