@@ -13,6 +13,7 @@
 #include "pattern.h"
 #include "random.h"
 #include "samples.h"
+#include "thread_faults.h"
 
 #include <errno.h>
 #include <math.h>
@@ -22,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #define THREADS 8u
 
@@ -49,14 +49,6 @@ struct post_copy_arrivals {
 	struct thread threads[THREADS];
 };
 
-static long count_faults(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return usage.ru_minflt + usage.ru_majflt;
-}
-
 /* Exponentially distributed. */
 static uint64_t next_pause(struct thread *thread)
 {
@@ -82,14 +74,14 @@ static void touch(struct thread *thread)
 	const uint64_t expected = pattern_first_word(PATTERN_DATA, offset);
 	const volatile uint64_t *word =
 		(const volatile uint64_t *)(const void *)(arrivals->memory + offset);
-	const long faults = count_faults();
+	const long faults = thread_faults();
 	const uint64_t before = clock_ns();
 	const uint64_t value = *word;
 	const uint64_t after = clock_ns();
 
 	thread->touched++;
 	thread->wrong += value != expected;
-	if (count_faults() != faults)
+	if (thread_faults() != faults)
 		thread->samples[thread->faulted++] = after - before;
 }
 

@@ -17,11 +17,11 @@
 #include "clock.h"
 #include "complain.h"
 #include "pin.h"
+#include "thread_faults.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* A touch that took less found its page, or had it from the kernel. */
 #define FAULT_NS 1000
@@ -59,20 +59,12 @@ static uint64_t access_word(volatile uint64_t *word, bool write, uint64_t expect
 	return expected;
 }
 
-static long count_faults(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return usage.ru_minflt + usage.ru_majflt;
-}
-
 /* Has the thread taken a fault since it was asked last? */
 static bool has_faulted(struct player *player)
 {
 	long before = player->faults;
 
-	player->faults = count_faults();
+	player->faults = thread_faults();
 	return player->faults != before;
 }
 
@@ -83,7 +75,7 @@ static void play(struct player *player)
 	const struct touch *touches = plan->workload->touches;
 	uint64_t *sample = player->samples;
 
-	player->faults = count_faults();
+	player->faults = thread_faults();
 	for (size_t i = player->index; i < plan->workload->touch_count; i += plan->threads) {
 		volatile uint64_t *word =
 			(volatile uint64_t *)(toucher->memory + touches[i].offset);
