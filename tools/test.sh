@@ -23,7 +23,7 @@ END
 
 packages=(build-essential cmake ninja-build pkg-config liburing-dev libzstd-dev liblz4-dev libnbd-dev
 	libjansson-dev libcmocka-dev mandoc clang-format shellcheck gnuplot-nox jq strace
-	qemu-system-x86 busybox-static cpio nbdkit gnutls-bin libgnutls28-dev iproute2 procps)
+	qemu-system-x86 busybox-static cpio nbdkit libnbd-bin gnutls-bin libgnutls28-dev iproute2 procps)
 build_dir=$root_dir/build
 compiler=cc
 sanitize=

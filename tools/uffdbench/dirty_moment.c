@@ -313,6 +313,7 @@ static int prepare(const struct measurement *measurement, const struct measureme
 const struct measurement dirty_moment = {
 	.name = "moment",
 	.summary = "an incremental snapshot of a guest that runs",
+	.does = "written",
 	.ways = names,
 	.columns = columns,
 	.prepare = prepare,

@@ -190,6 +190,7 @@ static void release(void *state)
 const struct measurement dirty_track = {
 	.name = "track",
 	.summary = "the guest's first write to a page, and asking which pages were written",
+	.does = "written",
 	.ways = names,
 	.columns = columns,
 	.prepare = prepare,

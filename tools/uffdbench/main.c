@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "complain.h"
 #include "options.h"
+#include "own_name.h"
 #include "raw_userfaultfd.h"
 #include "suite_bench.h"
 
@@ -21,6 +22,7 @@ static void die_of_touch(int number)
 		"uffdbench: a touch was answered by SIGBUS: its page could not be read\n";
 
 	(void)number;
+	own_name_remove_at_death();
 	if (write(STDERR_FILENO, message, sizeof(message) - 1) < 0)
 		_exit(EXIT_RUN_FAILED);
 	_exit(EXIT_RUN_FAILED);

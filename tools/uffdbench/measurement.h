@@ -32,9 +32,9 @@ struct measurement_run {
 	const char *way;
 	unsigned repeat;                        /* from 1 on */
 	uint64_t memory;                        /* bytes of the guest */
-	uint64_t pages;                         /* that were written */
+	uint64_t pages;                         /* that it was about */
 	double values[MEASUREMENT_COLUMNS_MAX]; /* NAN: it has no such number */
-	uint64_t wrong; /* pages that were told or held otherwise than written */
+	uint64_t wrong; /* pages that were told or held otherwise than they were */
 	bool failed;    /* it gave up; the numbers mean nothing */
 	bool absent;    /* this kernel has no such way; likewise */
 };
@@ -47,6 +47,7 @@ struct measurement_setting {
 struct measurement {
 	const char *name;
 	const char *summary;
+	const char *does;        /* what happens to its pages: "written" */
 	const char *const *ways; /* NULL ends them */
 	const struct measurement_column *columns;
 

@@ -111,9 +111,9 @@ static void put_verdict(const struct measurement_report *report, size_t first, c
 
 static void put_title(const struct measurement_report *report, const struct measurement_run *run)
 {
-	printf("\n%s: %s; %" PRIu64 " pages of %s written; medians of %u\n", run->measurement->name,
+	printf("\n%s: %s; %" PRIu64 " pages of %s %s; medians of %u\n", run->measurement->name,
 	       run->measurement->summary, run->pages, format_bytes((double)run->memory).text,
-	       report->repeats);
+	       run->measurement->does, report->repeats);
 }
 
 void measurement_report_table(const struct measurement_report *report, size_t first)

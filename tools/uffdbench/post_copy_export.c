@@ -50,43 +50,32 @@ static int make_memory(uint64_t length, struct post_copy_export *export)
 
 static int name_socket(const char *directory, struct post_copy_export *export)
 {
-	char *own;
-
-	if (asprintf(&own, "%s/uffdbench.XXXXXX", directory) < 0)
+	if (own_name_create(directory, "socket", &export->socket) != 0)
 		return -1;
-	if (mkdtemp(own) == NULL) {
-		complain("cannot make a directory in %s: %s", directory, strerror(errno));
-		free(own);
-		return -1;
-	}
-	export->directory = own;
-	if (asprintf(&export->socket, "%s/socket", own) < 0) {
-		export->socket = NULL;
-		return -1;
-	}
-	if (asprintf(&export->uri, "nbd+unix:///" TEXT(MEMORY) "?socket=%s", export->socket) < 0) {
-		export->uri = NULL;
-		return -1;
-	}
-	return 0;
+	if (asprintf(&export->uri, "nbd+unix:///" TEXT(MEMORY) "?socket=%s", export->socket.path) >=
+	    0)
+		return 0;
+	export->uri = NULL;
+	complain("no memory");
+	return -1;
 }
 
 static int listen_there(struct post_copy_export *export)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = export->socket.path;
 
-	if (strlen(export->socket) >= sizeof(address.sun_path)) {
-		complain("%s is too long a name for a socket: choose another --directory",
-			 export->socket);
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		complain("%s is too long a name for a socket: choose another --directory", path);
 		return -1;
 	}
-	memcpy(address.sun_path, export->socket, strlen(export->socket));
+	memcpy(address.sun_path, path, strlen(path));
 	export->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (export->listener >= 0 &&
 	    bind(export->listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
 	    listen(export->listener, SOMAXCONN) == 0)
 		return 0;
-	complain("cannot listen on %s: %s", export->socket, strerror(errno));
+	complain("cannot listen on %s: %s", path, strerror(errno));
 	return -1;
 }
 
@@ -149,11 +138,6 @@ void post_copy_export_stop(struct post_copy_export *export)
 		close(export->listener);
 	if (export->memory >= 0)
 		close(export->memory);
-	if (export->socket != NULL)
-		unlink(export->socket);
-	if (export->directory != NULL)
-		rmdir(export->directory);
+	own_name_remove(&export->socket);
 	free(export->uri);
-	free(export->socket);
-	free(export->directory);
 }

@@ -8,13 +8,14 @@
 #ifndef UFFDBENCH_POST_COPY_EXPORT_H
 #define UFFDBENCH_POST_COPY_EXPORT_H
 
+#include "own_name.h"
+
 #include <stdint.h>
 #include <sys/types.h>
 
 struct post_copy_export {
-	int memory;      /* memfd */
-	char *directory; /* of the socket; NULL: none was made */
-	char *socket;
+	int memory; /* memfd */
+	struct own_name socket;
 	char *uri;
 	int listener;
 	pid_t server; /* nbdkit; 0: does not run */

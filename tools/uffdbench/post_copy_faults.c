@@ -138,6 +138,7 @@ static void relate(struct measurement_run *runs, size_t count)
 const struct measurement post_copy_faults = {
 	.name = "faults",
 	.summary = "faults over NBD, with and without everything else being brought",
+	.does = "brought",
 	.ways = names,
 	.columns = columns,
 	.prepare = post_copy_prepare,

@@ -10,6 +10,9 @@
 /* What is populated in one go: the less it is, the less a fault waits behind it. */
 #define PIECE ((size_t)128 << 10)
 
+/* A server that is gone does not come back. */
+#define GIVE_UP_NS UINT64_C(2000000000)
+
 /* The host of a virtual machine hands out memory slowly the first time: touch, and
  * give back, as much as the guest has. */
 static void touch_ballast(uint64_t length)
@@ -56,10 +59,12 @@ int post_copy_guest_open(const struct post_copy_export *export, const char *name
 		.missing = true,
 		.prefetch_piece = PIECE,
 	};
+	const struct lazymem_nbd_options options = {.size = sizeof(options),
+						    .give_up_ns = GIVE_UP_NS};
 	struct lazy_guest guest = {.name = name};
 	int result;
 
-	if (lazymem_nbd_open(export->uri, NULL, &plan.backing) != 0)
+	if (lazymem_nbd_open(export->uri, &options, &plan.backing) != 0)
 		return lazy_guest_failed(&guest);
 	result = lazy_guest_open(&plan, ret_guest);
 	lazymem_backing_unref(plan.backing);

@@ -15,10 +15,12 @@
 #include "scratch.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,12 +58,13 @@ static int time_lazymem(const struct post_copy_export *export, bool memfd,
 	return lazy_guest_close(&guest) | result;
 }
 
+/* It ends with us, however we end. */
 _Noreturn static void become_nbdcopy(const struct post_copy_export *export, int target)
 {
 	/* The descriptor is the child's from here on. */
 	const int kept = dup(target);
 
-	if (kept >= 0)
+	if (kept >= 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
 		execlp("nbdcopy", "nbdcopy", "--destination-is-zero", "--sparse=0", export->uri,
 		       scratch_path(kept).text, (char *)NULL);
 	complain("nbdcopy cannot be run: %s", strerror(errno));
@@ -150,6 +153,7 @@ static void relate(struct measurement_run *runs, size_t count)
 const struct measurement post_copy_stream = {
 	.name = "stream",
 	.summary = "bringing everything over NBD",
+	.does = "brought",
 	.ways = names,
 	.columns = columns,
 	.prepare = post_copy_prepare,

@@ -21,8 +21,8 @@ const struct suite suite_dirty = {
 const struct suite suite_post_copy = {
 	.option = "post-copy",
 	.memory = 2ull << 30,
-	.least = "16M",
-	.least_bytes = 16ull << 20,
+	.least = "64M",
+	.least_bytes = 64ull << 20,
 	.measurements =
 		(const struct measurement *const[]){
 			&post_copy_faults,
