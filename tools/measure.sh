@@ -56,6 +56,15 @@ parse() {
 	done
 	results=${results:-$build_dir/results}
 	plots=${plots:-$(dirname "$page")/plots}
+	[ -d "$(dirname "$page")" ] || die "$page: there is no directory $(dirname "$page")"
+	[ ! -d "$page" ] || die "$page is a directory"
+	[ -z "$only_dirty" ] || check_page
+}
+
+# There must be a place for the section.
+check_page() {
+	[ -f "$page" ] || die "there is no file $page to be made anew in part"
+	grep -qxF "$dirty_next" "$page" || die "$page has no section \"${dirty_next#\#\# }\""
 }
 
 # The runs: a name, what it shows, and the arguments of uffdbench.
@@ -76,6 +85,7 @@ runs=(
 # What --dirty measures, and what each measurement shows.
 dirty_title="## What it costs to know, and to keep, what the guest has written"
 dirty_arguments="--dirty --repeat 3"
+dirty_next="## First touches"
 dirty_measurements=(
 	"track|The guest's first write to a page, and asking which pages were written"
 	"sync-pages|Making the pages durable in a file"
@@ -290,7 +300,7 @@ write_dirty() {
 
 # The page as it is, with that section in its place, before the last one.
 replace_dirty() {
-	awk -v title="$dirty_title" -v last="## First touches" -v section="$results/dirty.md" '
+	awk -v title="$dirty_title" -v last="$dirty_next" -v section="$results/dirty.md" '
 		/^## / { passed_over = $0 == title }
 		$0 == last { while ((getline line <section) > 0) print line; print "" }
 		!passed_over' "$page"
@@ -317,7 +327,7 @@ write_means() {
 
 write_first_touches() {
 	local name
-	printf '\n## First touches\n\nWhere the recorded sets of two of the functions, and of the guests, lie in guest memory, in the order of first touch: what a prefetch of a raw image has to gather, and what an optimized snapshot stores in this order. `uffdbench --make-trace FILE --workload NAME` writes them, `lazymem trace plot` draws them.\n'
+	printf '\n%s\n\nWhere the recorded sets of two of the functions, and of the guests, lie in guest memory, in the order of first touch: what a prefetch of a raw image has to gather, and what an optimized snapshot stores in this order. `uffdbench --make-trace FILE --workload NAME` writes them, `lazymem trace plot` draws them.\n' "$dirty_next"
 	for name in "${drawn[@]}"; do
 		picture "First touches of $name" "first-touch-$name.svg"
 	done

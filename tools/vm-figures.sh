@@ -46,7 +46,7 @@ END_OF_USAGE
 }
 
 all_parts=(post-copy restore pause total)
-parts=()
+parts=("${all_parts[@]}")
 sizes=256,1024,4096
 total=1024
 repeat=5
@@ -87,13 +87,13 @@ parse() {
 	done
 	results=${results:-$build_dir/results}
 	plots=${plots:-$(dirname "$page")/plots}
-	[ "${#parts[@]}" -gt 0 ] || parts=("${all_parts[@]}")
 	check
 }
 
 check() {
 	local part size
 	local numbers=()
+	[ "${#parts[@]}" -gt 0 ] || die "--parts names none"
 	for part in "${parts[@]}"; do
 		case " ${all_parts[*]} " in
 		*" $part "*) ;;
@@ -104,12 +104,28 @@ check() {
 	[ "${#numbers[@]}" -gt 0 ] || die "--sizes names none"
 	for size in "${numbers[@]}"; do
 		check_range --sizes "$size" 16 65536
-		[ $((size % 2)) -eq 0 ] || die "--sizes $size is no multiple of 2"
+		[ $((10#$size % 2)) -eq 0 ] || die "--sizes $((10#$size)) is no multiple of 2"
 	done
+	check_memory
 	check_range --total "$total" 64 2816
 	check_range --repeat "$repeat" 1 1000
 	[ -d "$directory" ] || die "there is no directory $directory"
 	[ -d "$(dirname "$page")" ] || die "$page: there is no directory $(dirname "$page")"
+	[ ! -d "$page" ] || die "$page is a directory"
+}
+
+# As uffdbench would, once everything is built.
+check_memory() {
+	local shift=0
+	[[ $memory =~ ^[0-9]{1,12}[KMG]?$ ]] ||
+		die "--memory $memory is no size: give bytes, or a number with K, M or G"
+	case $memory in
+	*K) shift=10 ;;
+	*M) shift=20 ;;
+	*G) shift=30 ;;
+	esac
+	[ $((10#${memory%[KMG]} << shift)) -ge $((64 << 20)) ] ||
+		die "--memory $memory is less than 64M"
 }
 
 # check_range OPTION VALUE FROM TO

@@ -10,7 +10,7 @@ import sys
 
 HEAD = """# Restore and migration
 
-Written by `tools/vm-figures.sh` from the JSON of its runs; nothing here is typed in. Every figure is a median over the repeats of one run in which the ways take turns, and in brackets are the least and the most of them. The guests check their memory all the while, and every page that is measured without a guest was compared with its source; what was found wrong ends the run.
+Written by `tools/vm-figures.sh` from the JSON of its runs; nothing here is typed in. Every figure is a median over the repeats of one run in which the ways take turns, unless it is said otherwise, and in brackets are the least and the most of them. The guests check their memory all the while, and every page that is measured without a guest was compared with its source; what was found wrong ends the run.
 """
 
 
@@ -205,7 +205,7 @@ def report_total(result, plots, page):
     times = [median(pick(runs, way=way), "seconds") for way in ways]
     return (f"""## A migration, all of it, beside stock QEMU's
 
-Post-copy from the start over the loopback device, as fast as it goes. QEMU's guest is Linux under software emulation that has filled its memory; lazyvm's has as much memory as QEMU's had that was not zeros, all of it full. Both check it during the migration. From the command until the source is not needed any more. {result['repeats']} repeats. lazyvm takes {times[-1] / times[0]:.2f} times as long as QEMU.
+Post-copy from the start over the loopback device, as fast as it goes. QEMU's guest is Linux under software emulation that has filled its memory; lazyvm's has as much memory as QEMU's had that was not zeros, all of it full. Both check it during the migration. QEMU's migrations come first and lazyvm's after them, since the size of lazyvm's guest follows from QEMU's. From the command until the source is not needed any more. {result['repeats']} repeats. lazyvm takes {times[-1] / times[0]:.2f} times as long as QEMU.
 
 """ + table(["way", "brought (MiB)", "total (s)", "GB/s", "pause (ms)", "faults"], rows)
             + picture(plots, page, "Total time of a migration", "migration-total"))
