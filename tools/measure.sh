@@ -84,7 +84,7 @@ runs=(
 
 # What --dirty measures, and what each measurement shows.
 dirty_title="## What it costs to know, and to keep, what the guest has written"
-dirty_arguments="--dirty --repeat 3"
+dirty_arguments="--dirty --repeat 5"
 dirty_next="## First touches"
 dirty_measurements=(
 	"track|The guest's first write to a page, and asking which pages were written"
