@@ -32,4 +32,8 @@ extern const struct command command_trace_plot;
 /* "usage: ..." to standard output. */
 void command_print_usage(const struct command *command, const char *head);
 
+/* The last thing of a program: what could not be written is a failure, even if it is noticed last.
+ * Its exit status, which was to be `status`. */
+int command_close_output(int status);
+
 #endif

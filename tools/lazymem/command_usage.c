@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "command.h"
+#include "complain.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,4 +18,12 @@ void command_print_usage(const struct command *command, const char *head)
 			printf("%*s", indent, "");
 	}
 	putchar('\n');
+}
+
+int command_close_output(int status)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return status;
+	complain("standard output: %m");
+	return EXIT_RUN_FAILED;
 }

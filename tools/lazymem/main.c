@@ -75,30 +75,21 @@ static _Noreturn void refuse_command(int argc, char **argv)
 	REFUSE("unknown command %s %s; see lazymem --help", argv[0], argv[1]);
 }
 
-/* What could not be written is a failure, even if it is noticed last. */
-static int close_output(int status)
-{
-	if (fflush(stdout) == 0 && ferror(stdout) == 0)
-		return status;
-	complain("standard output: %m");
-	return EXIT_RUN_FAILED;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		print_help();
-		return close_output(EXIT_SUCCESS);
+		return command_close_output(EXIT_SUCCESS);
 	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("lazymem %s\n", lazymem_version());
-		return close_output(EXIT_SUCCESS);
+		return command_close_output(EXIT_SUCCESS);
 	}
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		const int words = words_matched(commands[i], argc - 1, argv + 1);
 
 		if (words > 0)
-			return close_output(
+			return command_close_output(
 				commands[i]->run(commands[i], argc - words, argv + words));
 	}
 	refuse_command(argc - 1, argv + 1);

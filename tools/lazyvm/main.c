@@ -38,15 +38,6 @@ static const struct command *find_command(const char *name)
 	REFUSE("unknown command %s; see lazyvm --help", name);
 }
 
-/* What could not be written is a failure, even if it is noticed last. */
-static int close_output(int status)
-{
-	if (fflush(stdout) == 0 && ferror(stdout) == 0)
-		return status;
-	complain("standard output: %m");
-	return EXIT_RUN_FAILED;
-}
-
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -55,12 +46,12 @@ int main(int argc, char **argv)
 		REFUSE("which command? See lazyvm --help");
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		print_help();
-		return close_output(EXIT_SUCCESS);
+		return command_close_output(EXIT_SUCCESS);
 	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("lazyvm %s\n", lazymem_version());
-		return close_output(EXIT_SUCCESS);
+		return command_close_output(EXIT_SUCCESS);
 	}
 	command = find_command(argv[1]);
-	return close_output(command->run(command, argc - 1, argv + 1));
+	return command_close_output(command->run(command, argc - 1, argv + 1));
 }
