@@ -128,8 +128,8 @@ static int connect_to(struct link *link, const struct addrinfo *to, uint64_t unt
 static void note_host(struct link *link, const char *address)
 {
 	char copy[sizeof(link->host)];
-	const char *host;
-	const char *port;
+	const char *host = NULL;
+	const char *port = NULL;
 
 	snprintf(copy, sizeof(copy), "%s", address);
 	if (split_address(copy, &host, &port) == 0)
