@@ -216,3 +216,4 @@ compare_working_sets
 compare
 run_guests
 printf '\nEvery page was as in the image. %s s after the build.\n' "$SECONDS"
+printf 'The programs are in %s/tools; README.md says what to try next.\n' "$build_dir"
