@@ -13,7 +13,8 @@
  * again. A migration that has switched over depends on it.
  *
  * It leaves nothing behind: the kernel kills nbdkit when that thread is gone,
- * however this process ends. Between fork and exec only calls that are safe there are made,
+ * however this process ends. nbdkit would rather be asked to end, and then waits for
+ * clients that say nothing, with the guest's memory in its hands: it is not let. Between fork and exec only calls that are safe there are made,
  * so arguments and environment are put together before.
  */
 #include "export.h"
@@ -22,14 +23,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,6 +216,27 @@ static bool place_descriptors(const struct export *export)
 	return true;
 }
 
+/* From now on, asking for another signal at our end does nothing. Where the kernel has no such
+ * filters, nbdkit has its way. */
+static void keep_death_signal(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_PDEATHSIG, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+			&program);
+}
+
 _Noreturn static void become_nbdkit(struct export *export, pid_t parent, int errors)
 {
 	sigset_t none;
@@ -223,6 +250,7 @@ _Noreturn static void become_nbdkit(struct export *export, pid_t parent, int err
 	errors = fcntl(errors, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && errors >= 0 &&
 	    place_descriptors(export)) {
+		keep_death_signal();
 		write_pid(export->listen_pid, getpid());
 		execvpe(export->arguments[0], export->arguments, export->environment);
 	}
