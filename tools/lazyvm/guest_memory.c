@@ -29,6 +29,10 @@
 #define ATTEMPTS 5
 #define FAULT_AHEAD ((size_t)1 << 20) /* bytes */
 
+/* What is installed in one go of memory that comes from elsewhere: a fault waits behind
+ * one piece that is installed and one that is on its way. */
+#define NETWORK_PIECE ((size_t)128 << 10)
+
 const char *const guest_memory_kinds[] = {
 	[GUEST_MEMORY_ANONYMOUS] = "anonymous",
 	[GUEST_MEMORY_MEMFD] = "memfd",
@@ -267,6 +271,7 @@ int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty 
 	const struct lazymem_handler_options handler = {
 		.size = sizeof(handler),
 		.fault_ahead = FAULT_AHEAD,
+		.prefetch_piece = memory->options.region_backings[0] != NULL ? NETWORK_PIECE : 0,
 	};
 	const struct lazymem_attach_options options = {
 		.size = sizeof(options),
