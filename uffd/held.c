@@ -99,8 +99,8 @@ size_t lm_held_run(const struct lm_lazy_region *region, size_t page, size_t coun
 	if (region->file >= 0)
 		length = seek_run(region->file, offset, (uint64_t)count << region->page_shift,
 				  ret_held);
-	if (length > 0)
-		return (size_t)(length >> region->page_shift);
+	if (length > 0) /* the file may end inside its last page */
+		return (size_t)((length + region->page_size - 1) >> region->page_shift);
 	*ret_held = has_bytes(fd, offset, region->page_size);
 	return 1;
 }

@@ -11,6 +11,7 @@
 #include <support/disk.h>
 #include <support/tracked.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGES 8u
 
@@ -164,6 +165,46 @@ static void test_a_present_page_may_have_been_filled_through_another_mapping(voi
 	end(&f);
 }
 
+/* A file of the caller's own, 100 bytes short of its pages. */
+static int map_cut_off(struct fixture *f)
+{
+	const int fd = memfd_create("cut off", MFD_CLOEXEC);
+	struct lazymem_region *region = NULL;
+
+	assert_true(fd >= 0);
+	f->guest = (struct guest){.length = f->image.length, .page = PAGE};
+	assert_int_equal(ftruncate(fd, (off_t)f->image.length - 100), 0);
+	f->guest.host = mmap(NULL, f->image.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(f->guest.host, MAP_FAILED);
+	assert_ok(lazymem_mapping_adopt(f->guest.host, f->image.length, fd, 0, NULL,
+					&f->guest.mapping));
+	assert_ok(lazymem_region_create(f->guest.mapping, guest_address(0), f->disk.backing, 0,
+					&region));
+	assert_ok(lazymem_memory_create(&region, 1, &f->guest.memory));
+	lazymem_region_unref(region);
+	return fd;
+}
+
+static void test_a_file_may_end_inside_its_last_page(void **state)
+{
+	struct fixture f;
+	unsigned char *host;
+	int fd;
+
+	image_create(&f.image, PAGES * PAGE, "d", 37);
+	disk_create(&f.disk, &f.image, true);
+	fd = map_cut_off(&f);
+	host = f.guest.host;
+	attach(&f, state, LAZYMEM_ATTACH_WRITE_BACK, NULL);
+	memset(page_at(&f, PAGES - 2), STAMP, 2 * PAGE - 100);
+	advise_away(&f, PAGES - 2, 2);
+	assert_ok(sync_all(&f));
+	assert_memory_equal(f.disk.durable + (PAGES - 2) * PAGE, page_at(&f, PAGES - 2), 2 * PAGE);
+	end(&f);
+	munmap(host, PAGES * PAGE);
+	close(fd);
+}
+
 #define IN_EACH_SHARED_AND_THE_WORST_WAY(function)                                                 \
 	IN_EACH_SHARED_WAY(function),                                                              \
 		TEST_NAMED(function, #function " (memfd, populated)",                              \
@@ -179,6 +220,10 @@ int main(void)
 		IN_EACH_SHARED_AND_THE_WORST_WAY(test_a_snapshot_has_what_memory_has),
 		IN_EACH_SHARED_AND_THE_WORST_WAY(
 			test_a_present_page_may_have_been_filled_through_another_mapping),
+		TEST_NAMED(test_a_file_may_end_inside_its_last_page, "cut off (kernel)",
+			   WAY(MEMFD, LAZYMEM_TRACKING_KERNEL)),
+		TEST_NAMED(test_a_file_may_end_inside_its_last_page, "cut off (faults)",
+			   WAY(MEMFD, LAZYMEM_TRACKING_FAULTS)),
 	};
 
 	require_faults();
