@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "measurement_report.h"
 #include "format.h"
+#include "median.h"
 #include "report_file.h"
 
 #include <inttypes.h>
@@ -13,13 +14,6 @@
 #define WIDTH 11
 
 /* ---- for people ---- */
-
-static int compare(const void *left, const void *right)
-{
-	const double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
 
 static bool counts(const struct measurement_run *run)
 {
@@ -40,10 +34,8 @@ static double median(const struct measurement_report *report, size_t first, cons
 		if (strcmp(run->way, way) == 0 && counts(run) && !isnan(run->values[column]))
 			values[count++] = run->values[column];
 	}
-	if (count > 0) {
-		qsort(values, count, sizeof(*values), compare);
-		result = (values[(count - 1) / 2] + values[count / 2]) / 2;
-	}
+	if (count > 0)
+		result = median_of(values, count);
 	free(values);
 	return result;
 }

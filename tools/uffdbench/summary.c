@@ -4,19 +4,12 @@
  * the machine for a while slows both sides.
  */
 #include "summary.h"
+#include "median.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int compare(const void *left, const void *right)
-{
-	double a = *(const double *)left;
-	double b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
 
 static uint64_t number_in(const struct run *run, size_t field)
 {
@@ -59,10 +52,8 @@ static double median_ratio(const struct report *report, const struct engine *eng
 			ratios[count++] =
 				(double)number_in(run, field) / (double)number_in(other, field);
 	}
-	if (count > 0) {
-		qsort(ratios, count, sizeof(*ratios), compare);
-		median = (ratios[(count - 1) / 2] + ratios[count / 2]) / 2;
-	}
+	if (count > 0)
+		median = median_of(ratios, count);
 	free(ratios);
 	return median;
 }
