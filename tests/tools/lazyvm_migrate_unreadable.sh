@@ -1,6 +1,6 @@
 #!/bin/bash
-# A guest with memory that cannot be read is not sent with zeros in its place. The sixth argument
-# is the kind of its memory.
+# A guest with memory that cannot be read is not sent with zeros in its place; but once it can be
+# read again. The sixth argument is the kind of its memory.
 set -euo pipefail
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -36,6 +36,10 @@ await_socket source
 sleep 0.5
 touch broken
 destination_of
-refuses 1 'cannot be read' migrate --control source.socket "$host:$port"
+refuses 1 'Input/output error' migrate --control source.socket "$host:$port"
 await_state source 'state=running'
-quits source
+rm broken
+depart
+ended source 0
+await destination.errors 1 'has all of its memory'
+quits destination

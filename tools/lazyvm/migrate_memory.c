@@ -170,6 +170,14 @@ static int touch_range(struct lazymem_memory *memory, const struct lazymem_guest
 	return touch_holes(region, inside, range->length, fd, file_offset);
 }
 
+/* Why a page cannot be read, if that is known better. */
+static int say_reason(struct guest_memory *memory)
+{
+	const char *reason = guest_memory_failure(memory);
+
+	return reason != NULL ? fault("%s", reason) : -1;
+}
+
 static int populate(struct guest_memory *memory, const struct ranges *ranges,
 		    int (*tick)(void *context), void *context)
 {
@@ -177,9 +185,12 @@ static int populate(struct guest_memory *memory, const struct ranges *ranges,
 		return 0;
 	if (prefetch(memory->attachment, ranges, tick, context) != 0)
 		return -1;
-	for (size_t i = 0; i < ranges->count; i++)
-		if (touch_range(memory->memory, &ranges->items[i]) != 0 || tick(context) != 0)
+	for (size_t i = 0; i < ranges->count; i++) {
+		if (touch_range(memory->memory, &ranges->items[i]) != 0)
+			return say_reason(memory);
+		if (tick(context) != 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -188,8 +199,6 @@ int migrate_populate(struct guest_memory *memory, int (*tick)(void *context), vo
 	struct ranges ranges = {0};
 	int result = -1;
 
-	if (guest_memory_failure(memory) != NULL)
-		return fault("%s", guest_memory_failure(memory));
 	if (find_all_data(memory->memory, &ranges) == 0)
 		result = populate(memory, &ranges, tick, context);
 	free(ranges.items);
