@@ -25,6 +25,7 @@ run_in "$right" usurper "$proxy" $there $there "$port" usurper 0 true
 last_guest=${pid[source]}
 await usurper.output 3 '^usurped'
 await_state source 'state=paused .*destination-lost=yes'
+grep -q 'lazyvm: TLS with' source.errors || fail "not said who is there: $(cat source.errors)"
 ask source cancel --force
 departed 1
 goes_on source

@@ -7,9 +7,12 @@
 #include "fault.h"
 #include "migrate.h"
 
+#include "complain.h"
+
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #define PAUSE_LEAST_MS 100
 #define PAUSE_MOST_MS 1000
@@ -45,6 +48,21 @@ static enum fate note_never_ran(struct migration *migration, const struct wire_m
 	wire_get_sentence(message, sentence);
 	fault("%s: %s", migration->options->address, sentence);
 	return FATE_NEVER_RAN;
+}
+
+/* It decides nothing, but a person may want to know. */
+static enum fate note_other(struct migration *migration, const struct wire_message *message)
+{
+	char sentence[WIRE_SENTENCE_MOST + 1];
+
+	if (message->type == WIRE_REFUSE) {
+		wire_get_sentence(message, sentence);
+		fault("%s: %s", migration->options->address, sentence);
+	} else {
+		fault("%s said %s out of turn", migration->options->address,
+		      wire_type_name(message->type));
+	}
+	return FATE_UNKNOWN;
 }
 
 /* STANDING, after a RETURN. */
@@ -85,7 +103,7 @@ static enum fate listen_to(struct migration *migration)
 		case WIRE_FAILED:
 			return note_never_ran(migration, &message);
 		default:
-			return FATE_UNKNOWN;
+			return note_other(migration, &message);
 		}
 	}
 }
@@ -116,11 +134,21 @@ static enum fate own_decision(struct migration *migration)
 	return migrate_check_guest(migration) == LINK_OK ? FATE_UNKNOWN : FATE_ENDED;
 }
 
+/* Why there is no connection; once, until it is for another reason. */
+static void tell_loss(char told[WIRE_SENTENCE_MOST + 1])
+{
+	if (strncmp(told, fault_message(), WIRE_SENTENCE_MOST) == 0)
+		return;
+	snprintf(told, WIRE_SENTENCE_MOST + 1, "%s", fault_message());
+	complain("%s", told);
+}
+
 /* As long as it takes. */
 static enum fate await_fate(struct migration *migration)
 {
 	struct pollfd stopped = {.fd = migration->link.stop_fd, .events = POLLIN};
 	enum fate fate = listen_to(migration);
+	char told[WIRE_SENTENCE_MOST + 1] = "";
 	int pause_ms = PAUSE_LEAST_MS;
 
 	while (fate == FATE_UNKNOWN && (fate = own_decision(migration)) == FATE_UNKNOWN) {
@@ -128,6 +156,7 @@ static enum fate await_fate(struct migration *migration)
 			migration->report.pause_ns != 0 ? MIGRATE_FILLING : MIGRATE_SWITCHING;
 		unsigned reconnects = migration->report.reconnects;
 
+		tell_loss(told);
 		migrate_set_phase(phase, true);
 		link_close(&migration->link);
 		poll(&stopped, 1, pause_ms);
