@@ -43,7 +43,8 @@
 
 #define LONGEST_PAUSE_NS LM_NS_PER_S
 #define STAYED_NS LM_NS_PER_S
-#define MOST_PATIENCE 64 /* times the timeout */
+#define MOST_PATIENCE 64   /* times the timeout */
+#define OPENING_PATIENCE 8 /* the same: asked for its holes at 1, 2 and 4 of them */
 #define BORROW_NS LM_NS_PER_S
 
 /* `now` was looked at earlier than some of the times here. */
@@ -127,11 +128,14 @@ void lm_nbd_links_end(struct lm_nbd *object, int error)
 	refuse_all(object, error, "the server was let go of");
 }
 
-/* While it is being opened, the first link is what tells whether there is a server,
- * and a server that answers nothing is none. */
+/* While it is being opened, the first link is what tells whether there is a server.
+ * One that is slow to tell its holes is asked again, with more patience each time; one
+ * that never tells them is none. */
 static bool decides_opening(const struct lm_nbd *object, const struct lm_nbd_link *link, int error)
 {
-	return link == object->links || (link == object->scan.link && error == -ETIMEDOUT);
+	if (link == object->scan.link && error == -ETIMEDOUT)
+		return link->patience >= OPENING_PATIENCE * object->timeout_ns;
+	return link == object->links;
 }
 
 /* False: it was opened before. */

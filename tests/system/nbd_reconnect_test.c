@@ -260,6 +260,26 @@ static void test_a_slow_server_is_waited_for(void **state)
 	end();
 }
 
+/* The same of the holes, which opening waits for. */
+static void test_a_server_that_is_slow_to_tell_its_holes_is_opened(void **state)
+{
+	struct lazymem_extent extent;
+
+	(void)state;
+	begin((struct lazymem_nbd_options){.timeout_ns = 0});
+	lazymem_backing_unref(backing);
+	nbd_server_kill(&server);
+	NBD_SERVER_START(&server, "--filter=delay", "file", path, "delay-extents=150ms");
+	assert_ok(lazymem_nbd_open(
+		server.uri,
+		&(struct lazymem_nbd_options){.size = sizeof(struct lazymem_nbd_options),
+					      .timeout_ns = MILLISECONDS(50)},
+		&backing));
+	assert_ok(lazymem_backing_extent(backing, 4 * PAGE, PAGE, &extent));
+	assert_int_equal(extent.kind, LAZYMEM_EXTENT_ZERO); /* they were told */
+	end();
+}
+
 static void test_it_gives_up_and_a_later_retry_heals(void **state)
 {
 	struct awaited *before;
@@ -467,6 +487,7 @@ int main(void)
 		TEST(test_reads_wait_for_a_server_that_is_away),
 		TEST(test_a_silent_server_is_lost_and_asked_again),
 		TEST(test_a_slow_server_is_waited_for),
+		TEST(test_a_server_that_is_slow_to_tell_its_holes_is_opened),
 		TEST(test_it_gives_up_and_a_later_retry_heals),
 		TEST(test_a_server_that_lets_in_and_never_answers_is_given_up),
 		TEST(test_holes_that_are_never_told_are_given_up),
