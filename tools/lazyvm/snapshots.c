@@ -250,6 +250,19 @@ static int write_to(struct snapshots *snapshots, struct machine *machine, const 
 	return error;
 }
 
+/* The source of a guest that a migration has brought may go while it is read from. All has
+ * come then, and a second attempt needs no source. */
+static int write_stubbornly(struct snapshots *snapshots, struct machine *machine, const char *place,
+			    struct snapshot_result *result)
+{
+	int error = write_to(snapshots, machine, place, result);
+
+	if (error != 0 && snapshots->count == 0 && guest_memory_has_come(machine_memory(machine)) &&
+	    machine_get_end(machine, NULL, NULL) == MACHINE_GOES_ON)
+		error = write_to(snapshots, machine, place, result);
+	return error;
+}
+
 int snapshots_write(struct snapshots *snapshots, struct machine *machine, const char *path,
 		    struct snapshot_result *ret_result)
 {
@@ -257,7 +270,7 @@ int snapshots_write(struct snapshots *snapshots, struct machine *machine, const 
 	char *place = place_of(path);
 
 	if (place == NULL || check_place(snapshots, place, path) != 0 || reserve(snapshots) != 0 ||
-	    write_to(snapshots, machine, place, &result) != 0) {
+	    write_stubbornly(snapshots, machine, place, &result) != 0) {
 		free(place);
 		return -1;
 	}
