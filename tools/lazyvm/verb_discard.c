@@ -13,7 +13,7 @@ static void discard(struct monitor *monitor, uint64_t start, uint64_t length,
 		    struct control_answer *answer)
 {
 	if (pthread_mutex_trylock(&monitor->job) != 0) {
-		control_error(answer, "a snapshot or migration is under way");
+		control_error(answer, "another snapshot, migration or discard is under way");
 		return;
 	}
 	if (guest_memory_discard(machine_memory(monitor->machine), start, length) != 0)

@@ -116,7 +116,7 @@ static void run_migrate(struct monitor *monitor, char *const *words, size_t coun
 		return;
 	}
 	if (pthread_mutex_trylock(&monitor->job) != 0) {
-		control_error(answer, "another snapshot or migration is under way");
+		control_error(answer, "another snapshot, migration or discard is under way");
 		return;
 	}
 	migrate(monitor, &options, answer);

@@ -12,7 +12,7 @@ static void run(struct monitor *monitor, char *const *words, size_t count,
 
 	(void)count;
 	if (pthread_mutex_trylock(&monitor->job) != 0) {
-		control_error(answer, "another snapshot or migration is under way");
+		control_error(answer, "another snapshot, migration or discard is under way");
 		return;
 	}
 	if (snapshots_write(&monitor->snapshots, monitor->machine, words[1], &result) != 0)
