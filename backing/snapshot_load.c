@@ -16,7 +16,6 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/identity.h"
-#include "core/mapping.h"
 #include "core/trace.h"
 
 #include <errno.h>
@@ -36,6 +35,9 @@
 
 /* Bytes between sections that are worth reading over. */
 #define SECTION_GAPS ((uint64_t)64 << 10)
+
+/* A section of so many bytes is worth a system call for its pages. */
+#define MANY_BYTES ((uint64_t)256 << 10)
 
 /* A section of more bytes is looked at for holes. */
 #define HOLES_MATTER ((uint64_t)64 << 20)
@@ -72,18 +74,20 @@ struct section_bytes {
 	void *of[LM_SECTION_TYPES];
 };
 
-/* Memory of huge pages where that is much: each of its first touches is a fault that
- * a restore waits for. The index of a snapshot of 4 GiB is 4 MiB. */
+/* Memory whose pages are there already, where it is much: else each of them is a fault
+ * while it is read to, which a restore waits for. The index of a snapshot of 4 GiB
+ * is 4 MiB. (Huge pages may have to be made by moving others, which takes longer.) */
 static void *create_bytes(uint64_t length)
 {
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	uint64_t whole;
 	void *bytes;
 
-	if (length < LM_HUGE_PAGE || !lm_align_up(length, LM_HUGE_PAGE, &whole))
+	if (length < MANY_BYTES || !lm_align_up(length, page, &whole))
 		return malloc(length);
-	bytes = aligned_alloc(LM_HUGE_PAGE, whole);
+	bytes = aligned_alloc(page, whole);
 	if (bytes != NULL)
-		(void)madvise(bytes, whole, MADV_HUGEPAGE); /* advice */
+		(void)madvise(bytes, whole, MADV_POPULATE_WRITE); /* advice; since Linux 5.14 */
 	return bytes;
 }
 
