@@ -15,8 +15,8 @@ destination_of
 slow 40mbit
 begin_departure --rounds 2
 await_state source 'migration=copying'
-refused source 'another snapshot or migration' migrate "$host:$port"
-refused source 'another snapshot or migration' snapshot snapshot
+refused source 'another snapshot, migration or discard' migrate "$host:$port"
+refused source 'another snapshot, migration or discard' snapshot snapshot
 ask source cancel
 departed 1
 grep -q 'cancelled' departure.errors || fail "not said why"
