@@ -5,7 +5,7 @@
 # kernel_package: the package that linux-image-cloud-amd64 stands for.
 kernel_package() {
 	apt-cache depends linux-image-cloud-amd64 2>/dev/null |
-		awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
+		awk '$1 == "Depends:" && $2 ~ /^linux-image-/ && !found++ { print $2 }'
 }
 
 # fetch_kernel DIRECTORY: unpack its package into DIRECTORY/kernel.

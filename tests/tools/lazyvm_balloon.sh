@@ -31,7 +31,7 @@ sound second.serial
 # bad_page_given_back FILE: the first bad page lies in the second 2 MiB.
 bad_page_given_back() {
 	local page
-	page=$(sed -n 's/.*BAD page at //p' "$1" | head -1)
+	page=$(sed -n 's/.*BAD page at //p' "$1" | sed -n 1p)
 	[ "$((page / 2097152))" -eq 1 ] || fail "the wrong page: $(cat "$1")"
 }
 

@@ -11,7 +11,7 @@ needs_kvm
 
 # first_tick FILE VCPU, last_tick FILE VCPU
 first_tick() {
-	sed -n "s/^idle: vcpu $2 tick //p" "$1" | head -1
+	sed -n "s/^idle: vcpu $2 tick //p" "$1" | sed -n 1p
 }
 last_tick() {
 	sed -n "s/^idle: vcpu $2 tick //p" "$1" | tail -1

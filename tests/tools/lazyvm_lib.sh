@@ -101,7 +101,7 @@ sound() {
 
 # pages FILE WORD VCPU: the number in the first line of that vCPU that says WORD.
 pages() {
-	sed -nE "s/^[a-z]+: vcpu $3 $2 ([0-9]+).*/\1/p" "$1" | head -1
+	sed -nE "s/^[a-z]+: vcpu $3 $2 ([0-9]+).*/\1/p" "$1" | sed -n 1p
 }
 
 # checked_as_filled BEFORE AFTER: the restored guest has checked what the first one filled.

@@ -44,7 +44,7 @@ build_guest() {
 		cp "$1"/kernel/lib/modules/*/kernel/drivers/virtio/"$module".ko "$tree/modules/"
 	done
 	cp "$1"/kernel/boot/config-* "$tree/files/"
-	find "$1"/kernel/lib/modules/*/kernel/net -name '*.ko' | LC_ALL=C sort | head -n 150 |
+	find "$1"/kernel/lib/modules/*/kernel/net -name '*.ko' | LC_ALL=C sort | sed -n 1,150p |
 		xargs cp -t "$tree/files"
 	write_tasks "$tree"
 	install -m 755 "$qemu_dir/init" "$tree/init"
