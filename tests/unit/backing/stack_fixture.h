@@ -225,14 +225,27 @@ static inline void stacked_create(struct stacked *stacked, size_t count, uint64_
 	stacked_publish(stacked, pace);
 }
 
-static inline void stacked_destroy(struct stacked *stacked)
+static inline void stacked_close(struct stacked *stacked)
 {
 	lazymem_backing_unref(stacked->backing);
 	assert_true(stacked->released);
-	for (size_t i = 0; i < stacked->count; i++) {
+	stacked->released = false;
+	for (size_t i = 0; i < stacked->count; i++)
 		script_destroy(&stacked->scripts[i]);
+}
+
+/* A stack over the same layers that has read nothing yet. */
+static inline void stacked_reopen(struct stacked *stacked, enum pace pace)
+{
+	stacked_close(stacked);
+	stacked_publish(stacked, pace);
+}
+
+static inline void stacked_destroy(struct stacked *stacked)
+{
+	stacked_close(stacked);
+	for (size_t i = 0; i < stacked->count; i++)
 		layer_destroy(&stacked->layers[i]);
-	}
 	free(stacked->memory);
 }
 
