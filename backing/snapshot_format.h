@@ -106,6 +106,9 @@ int lm_snapshot_check_names(int error, const char *const *names, size_t count);
 int lm_snapshot_parse_header(const void *bytes, uint64_t file_length,
 			     struct lm_snapshot_header *ret_header);
 
+/* The length of the file as a header says it that may be anything. */
+uint64_t lm_snapshot_said_length(const void *bytes);
+
 /* The bytes of a section, as many as its length says, match its checksum. */
 int lm_snapshot_check_section(const struct lm_snapshot_header *header, enum lm_section_type type,
 			      const void *bytes);

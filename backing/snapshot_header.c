@@ -272,6 +272,11 @@ static int check_presence(const struct lm_snapshot_header *header)
 	return 0;
 }
 
+uint64_t lm_snapshot_said_length(const void *bytes)
+{
+	return lm_get_u64((const unsigned char *)bytes + AT_FILE_LENGTH);
+}
+
 int lm_snapshot_parse_header(const void *bytes, uint64_t file_length,
 			     struct lm_snapshot_header *ret_header)
 {

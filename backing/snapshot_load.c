@@ -7,11 +7,8 @@
  * and the sections, which a writer puts side by side. Where they lie apart each
  * one is read for itself. Chunks and checksums stay in the memory that they were
  * read to, and are used there.
- *
- * What it is, is asked before it is opened: the path of a parent comes from a
- * file that anybody may have written, and opening a device can do anything. It
- * is opened so that it does not wait all the same (a FIFO has no writer).
  */
+#include "backing/snapshot_bytes.h"
 #include "backing/snapshot_object.h"
 #include "core/checked.h"
 #include "core/error.h"
@@ -19,52 +16,17 @@
 #include "core/trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <lazymem/file.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* What is fetched before it is known to be needed, in pieces that no kernel cuts off. */
-#define LEAST_GUESS (UINT64_C(64) << 10)
-#define MOST_GUESS (UINT64_C(1) << 20)
-#define ANNOUNCED (UINT64_C(128) << 10)
 
 /* Bytes between sections that are worth reading over. */
 #define SECTION_GAPS ((uint64_t)64 << 10)
-
-/* A section of so many bytes is worth a system call for its pages. */
-#define MANY_BYTES ((uint64_t)256 << 10)
-
-/* A section of more bytes is looked at for holes. */
-#define HOLES_MATTER ((uint64_t)64 << 20)
 
 /* The message there is, with the file before it. */
 static int name_file(const char *path, int error)
 {
 	return lm_error(error, "%s: %s", path, lazymem_error_message());
-}
-
-static int read_all(int fd, void *bytes, size_t length, uint64_t offset)
-{
-	for (size_t done = 0; done < length;) {
-		const ssize_t result =
-			pread(fd, (char *)bytes + done, length - done, (off_t)(offset + done));
-
-		if (result < 0 && errno == EINTR)
-			continue;
-		if (result < 0)
-			return lm_error_errno(-errno, "reading %zu bytes at %" PRIu64, length,
-					      offset);
-		if (result == 0)
-			return lm_error(-EBADMSG, "it ends at byte %" PRIu64 " while it is read",
-					offset + done);
-		done += (size_t)result;
-	}
-	return 0;
 }
 
 /* ---- sections ------------------------------------------------------------- */
@@ -74,31 +36,14 @@ struct section_bytes {
 	void *of[LM_SECTION_TYPES];
 };
 
-/* Memory whose pages are there already, where it is much: else each of them is a fault
- * while it is read to, which a restore waits for. The index of a snapshot of 4 GiB
- * is 4 MiB. (Huge pages may have to be made by moving others, which takes longer.) */
-static void *create_bytes(uint64_t length)
-{
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint64_t whole;
-	void *bytes;
-
-	if (length < MANY_BYTES || !lm_align_up(length, page, &whole))
-		return malloc(length);
-	bytes = aligned_alloc(page, whole);
-	if (bytes != NULL)
-		(void)madvise(bytes, whole, MADV_POPULATE_WRITE); /* advice; since Linux 5.14 */
-	return bytes;
-}
-
 /* Read `length` bytes at `offset` into memory that `file` keeps under `type`. */
-static int read_section(int fd, struct lm_snapshot_file *file, enum lm_section_type type,
-			uint64_t offset, uint64_t length)
+static int read_section(const struct lm_snapshot_bytes *from, struct lm_snapshot_file *file,
+			enum lm_section_type type, uint64_t offset, uint64_t length)
 {
-	file->sections[type] = create_bytes(length);
+	file->sections[type] = lm_snapshot_bytes_take_memory(from, length);
 	if (file->sections[type] == NULL)
 		return lm_error(-ENOMEM, "no memory for %" PRIu64 " bytes of its index", length);
-	return read_all(fd, file->sections[type], length, offset);
+	return lm_snapshot_bytes_read(from, file->sections[type], length, offset);
 }
 
 /* The stretch of the file that holds all sections. False when it is not worth
@@ -124,33 +69,15 @@ static bool find_stretch(const struct lm_snapshot_header *header, uint64_t *ret_
 	return end - start <= total;
 }
 
-/* A few bytes on the disk can be a file of any length, with a section that takes
- * all memory before its checksum is known to be wrong. Holes are zeros, which are
- * neither chunks nor a trace, nor the checksums of any memory. */
-static int check_holes(int fd, const struct lm_snapshot_header *header)
-{
-	for (enum lm_section_type type = LM_SECTION_REGIONS; type < LM_SECTION_TYPES; type++) {
-		const struct lm_section *section = &header->sections[type];
-		off_t hole;
-
-		if (section->length <= HOLES_MATTER)
-			continue;
-		hole = lseek(fd, (off_t)section->offset, SEEK_HOLE);
-		if (hole >= 0 && (uint64_t)hole < section->offset + section->length)
-			return lm_error(-EBADMSG, "section %s: a hole at byte %" PRIu64,
-					lm_section_name(type), (uint64_t)hole);
-	}
-	return 0;
-}
-
-static int read_sections(int fd, struct lm_snapshot_file *file, struct section_bytes *ret_bytes)
+static int read_sections(const struct lm_snapshot_bytes *from, struct lm_snapshot_file *file,
+			 struct section_bytes *ret_bytes)
 {
 	uint64_t start = 0, length = 0;
 	const bool is_one = find_stretch(&file->header, &start, &length);
-	int error = check_holes(fd, &file->header);
+	int error = lm_snapshot_bytes_check_holes(from, &file->header);
 
 	if (error == 0 && is_one)
-		error = read_section(fd, file, 0, start, length);
+		error = read_section(from, file, 0, start, length);
 	for (enum lm_section_type type = LM_SECTION_REGIONS; type < LM_SECTION_TYPES; type++) {
 		const struct lm_section *section = &file->header.sections[type];
 
@@ -161,7 +88,7 @@ static int read_sections(int fd, struct lm_snapshot_file *file, struct section_b
 			ret_bytes->of[type] = (char *)file->sections[0] + (section->offset - start);
 			continue;
 		}
-		error = read_section(fd, file, type, section->offset, section->length);
+		error = read_section(from, file, type, section->offset, section->length);
 		ret_bytes->of[type] = file->sections[type];
 	}
 	return error;
@@ -219,114 +146,46 @@ static int parse_sections(struct lm_snapshot_file *file, const struct section_by
 
 /* ---- the file --------------------------------------------------------------- */
 
-static int check_kind(const struct stat *status)
+static int load(const struct lm_snapshot_bytes *from, unsigned flags, struct lm_snapshot_file *file)
 {
-	if (S_ISDIR(status->st_mode))
-		return lm_error(-EISDIR, "it is a directory");
-	if (!S_ISREG(status->st_mode))
-		return lm_error(-EINVAL, "it is no regular file");
-	return 0;
-}
-
-/* The path may be one that a file gives for its parent. */
-static int open_regular(const char *path, int *ret_fd)
-{
-	struct stat status;
-	int error, fd;
-
-	if (stat(path, &status) != 0)
-		return lm_error_errno(-errno, "opening");
-	error = check_kind(&status);
-	if (error != 0)
-		return error;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return lm_error_errno(-errno, "opening");
-	*ret_fd = fd;
-	return 0;
-}
-
-/* It may have become another one since. */
-static int measure(int fd, struct lm_snapshot_file *file, uint64_t *ret_length)
-{
-	struct stat status;
-	int error;
-
-	if (fstat(fd, &status) != 0)
-		return lm_error_errno(-errno, "fstat");
-	error = check_kind(&status);
-	if (error != 0)
-		return error;
-	if (fcntl(fd, F_SETFL, 0) != 0)
-		return lm_error_errno(-errno, "fcntl");
-	if ((uint64_t)status.st_size < LM_SNAPSHOT_HEADER_SIZE)
-		return lm_error(-EBADMSG, "it has %" PRIu64 " bytes, too few for a header",
-				(uint64_t)status.st_size);
-	file->device = status.st_dev;
-	file->inode = status.st_ino;
-	*ret_length = (uint64_t)status.st_size;
-	return 0;
-}
-
-/* The kernel shall not take the header for the beginning of a row; but it may
- * fetch the sections while the header is read, so that a cold file costs one
- * wait and not two. They are where the writer puts them, at the end, and mostly
- * checksums, one for each page. A wrong guess costs nothing but the fetching. */
-static void announce_reads(int fd, uint64_t file_length)
-{
-	uint64_t guess = file_length / (LM_SNAPSHOT_PAGE / sizeof(uint32_t)) * 4 / 3;
-	uint64_t offset;
-
-	guess = guess < LEAST_GUESS ? LEAST_GUESS : guess;
-	guess = lm_min(lm_min(guess, MOST_GUESS), file_length);
-	offset = lm_align_down(file_length - guess, ANNOUNCED);
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-	for (; offset < file_length; offset += ANNOUNCED)
-		(void)posix_fadvise(fd, (off_t)offset, (off_t)ANNOUNCED, POSIX_FADV_WILLNEED);
-}
-
-static int load(int fd, const char *path, unsigned flags, struct lm_snapshot_file *file)
-{
-	struct lazymem_file_options options = {
-		.size = sizeof(options),
-		.flags = LAZYMEM_FILE_NO_HOLES,
-	};
 	unsigned char header[LM_SNAPSHOT_HEADER_SIZE];
 	struct section_bytes bytes;
-	int error = measure(fd, file, &options.length);
+	int error;
 
+	lm_snapshot_bytes_announce(from);
+	error = lm_snapshot_bytes_read(from, header, sizeof(header), 0);
 	if (error == 0)
-		announce_reads(fd, options.length);
+		error = lm_snapshot_parse_header(header, lm_snapshot_bytes_extent(from, header),
+						 &file->header);
 	if (error == 0)
-		error = read_all(fd, header, sizeof(header), 0);
-	if (error == 0)
-		error = lm_snapshot_parse_header(header, options.length, &file->header);
-	if (error == 0)
-		error = read_sections(fd, file, &bytes);
+		error = read_sections(from, file, &bytes);
 	if (error == 0)
 		error = check_sections(&file->header, &bytes);
 	if (error == 0)
 		error = parse_sections(file, &bytes);
 	if (error != 0)
 		return error;
-	if ((flags & LAZYMEM_SNAPSHOT_DIRECT) != 0)
-		options.flags |= LAZYMEM_FILE_DIRECT;
-	if ((flags & LAZYMEM_SNAPSHOT_CACHED_OR_DIRECT) != 0)
-		options.flags |= LAZYMEM_FILE_CACHED_OR_DIRECT;
-	return lazymem_file_from_fd(fd, path, &options, &file->backing);
+	return lm_snapshot_bytes_keep(from, file->path, flags, file->header.file_length,
+				      &file->backing);
 }
 
-int lm_snapshot_load(const char *path, unsigned flags, struct lm_snapshot_file *ret_file)
+/* From `object`, by its name `path`; NULL: from the file at `path`. */
+static int load_from(struct lazymem_backing *object, const char *path, unsigned flags,
+		     struct lm_snapshot_file *ret_file)
 {
-	struct lm_snapshot_file file = {.path = strdup(path)};
-	int error, fd = -1;
+	struct lm_snapshot_file file = {.path = strdup(path), .is_object = object != NULL};
+	struct lm_snapshot_bytes from;
+	int error;
 
 	if (file.path == NULL)
 		return lm_error(-ENOMEM, "%s: no memory", path);
-	error = open_regular(path, &fd);
+	error = object != NULL ? lm_snapshot_bytes_of_object(object, &from)
+			       : lm_snapshot_bytes_of_file(path, &from);
 	if (error == 0) {
-		error = load(fd, path, flags, &file);
-		close(fd);
+		file.device = from.device;
+		file.inode = from.inode;
+		error = load(&from, flags, &file);
+		lm_snapshot_bytes_close(&from);
 	}
 	if (error != 0) {
 		error = name_file(path, error);
@@ -335,6 +194,16 @@ int lm_snapshot_load(const char *path, unsigned flags, struct lm_snapshot_file *
 	}
 	*ret_file = file;
 	return 0;
+}
+
+int lm_snapshot_load(const char *path, unsigned flags, struct lm_snapshot_file *ret_file)
+{
+	return load_from(NULL, path, flags, ret_file);
+}
+
+int lm_snapshot_load_object(struct lazymem_backing *object, struct lm_snapshot_file *ret_file)
+{
+	return load_from(object, lazymem_backing_name(object), 0, ret_file);
 }
 
 void lm_snapshot_unload(struct lm_snapshot_file *file)

@@ -21,7 +21,8 @@
 struct lm_snapshot_file {
 	char *path;
 	struct lazymem_backing *backing; /* the file as it is */
-	dev_t device;
+	bool is_object;                  /* it was given as one, and `path` is its name */
+	dev_t device;                    /* else where the file is */
 	ino_t inode;
 	struct lm_snapshot_header header;
 	struct lazymem_snapshot_region *regions;
@@ -54,6 +55,10 @@ struct lazymem_snapshot {
 /* Read and check one file. flags: LAZYMEM_SNAPSHOT_*. The message begins with
  * path. (snapshot_load.c) */
 int lm_snapshot_load(const char *path, unsigned flags, struct lm_snapshot_file *ret_file);
+
+/* The same with the bytes of an object, whose name is the path. A reference to it is
+ * taken. */
+int lm_snapshot_load_object(struct lazymem_backing *object, struct lm_snapshot_file *ret_file);
 void lm_snapshot_unload(struct lm_snapshot_file *file);
 
 /* The bytes of a blob, for the caller to free. -EBADMSG, -ENOMEM, any errno of

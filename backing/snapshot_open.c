@@ -7,6 +7,9 @@
  * bytes are the same, its length and regions are compared all the same, because
  * everything after this relies on them. A chain that comes back to a file of its
  * own would never end, so every file is held against those above it.
+ *
+ * What a layer says of its parent is a path of this machine. Where the files are
+ * objects it means nothing, so all of them have to be given.
  */
 #include "backing/snapshot_object.h"
 #include "core/error.h"
@@ -20,6 +23,15 @@
 #include <string.h>
 
 #define KNOWN_FLAGS (LAZYMEM_SNAPSHOT_DIRECT | LAZYMEM_SNAPSHOT_CACHED_OR_DIRECT)
+
+/* Where the files are: at paths, some of which the layers tell; or all of them in objects,
+ * the topmost first. */
+struct places {
+	const char *path;
+	const struct lazymem_snapshot_options *options;
+	struct lazymem_backing *const *objects; /* NULL: paths */
+	size_t object_count;
+};
 
 /* ---- files ------------------------------------------------------------------ */
 
@@ -51,13 +63,25 @@ static int reserve(struct lm_snapshot_files *files)
 
 /* ---- parents ---------------------------------------------------------------- */
 
-/* Where the parent of `file` is, for the caller to free. */
+/* nbd://, nbds+unix:// and their like. */
+static bool is_nbd_uri(const char *path)
+{
+	return strncmp(path, "nbd", 3) == 0 && strstr(path, "://") != NULL;
+}
+
+/* Where the parent of `file` is, for the caller to free. A file that anybody may have
+ * written connects to no server. */
 static int find_parent(const struct lm_snapshot_file *file, char **ret_path)
 {
 	const char *slash = strrchr(file->path, '/');
 	const int directory = slash != NULL ? (int)(slash + 1 - file->path) : 0;
 	int result;
 
+	if (is_nbd_uri(file->parent_path))
+		return lm_error(
+			-ENOENT,
+			"%s: its parent is %s, which is no file: it has to be opened and given",
+			file->path, file->parent_path);
 	if (file->parent_path[0] == '/')
 		result = asprintf(ret_path, "%s", file->parent_path);
 	else
@@ -76,14 +100,19 @@ static bool have_same_regions(const struct lm_snapshot_file *a, const struct lm_
 	return true;
 }
 
+static bool are_one_file(const struct lm_snapshot_file *a, const struct lm_snapshot_file *b)
+{
+	if (a->is_object || b->is_object)
+		return a->backing == b->backing;
+	return a->device == b->device && a->inode == b->inode;
+}
+
 /* Is `parent` the file that was opened for one of those above it? */
 static int check_ancestry(const struct lm_snapshot_files *files,
 			  const struct lm_snapshot_file *parent)
 {
 	for (size_t i = 0; i < files->count; i++) {
-		const struct lm_snapshot_file *above = &files->files[i];
-
-		if (above->device == parent->device && above->inode == parent->inode)
+		if (are_one_file(&files->files[i], parent))
 			return lm_error(-ELOOP, "%s: it is an ancestor of itself, through %s",
 					parent->path, files->files[files->count - 1].path);
 	}
@@ -118,18 +147,57 @@ static int check_parent(const struct lm_snapshot_files *files,
 	return 0;
 }
 
-/* Load the parent of the lowest file from `path`. */
-static int load_parent(struct lm_snapshot_files *files, const char *path, unsigned flags)
+/* The result of loading the parent of `child`. */
+static int name_child(int error, const struct lm_snapshot_file *child)
+{
+	if (error == 0)
+		return 0;
+	return lm_error(error, "%s (the parent of %s)", lazymem_error_message(), child->path);
+}
+
+/* The parent of the lowest file, which is not checked to be that yet. */
+static int load_parent(const struct lm_snapshot_files *files, const struct places *places,
+		       struct lm_snapshot_file *ret_parent)
+{
+	const struct lm_snapshot_file *child = &files->files[files->count - 1];
+	const struct lazymem_snapshot_options *options = places->options;
+	const size_t index = files->count - 1;
+	char *path;
+	int error;
+
+	if (places->objects != NULL) {
+		if (files->count == places->object_count)
+			return lm_error(-ENOENT, "%s: its parent, %s, is not given", child->path,
+					child->parent_path);
+		return name_child(
+			lm_snapshot_load_object(places->objects[files->count], ret_parent), child);
+	}
+	if (index < options->parent_count)
+		return name_child(
+			lm_snapshot_load(options->parents[index], options->flags, ret_parent),
+			child);
+	error = find_parent(child, &path);
+	if (error != 0)
+		return error;
+	error = name_child(lm_snapshot_load(path, options->flags, ret_parent), child);
+	free(path);
+	return error;
+}
+
+/* The parent of the lowest file, which has one. */
+static int add_parent(struct lm_snapshot_files *files, const struct places *places)
 {
 	int error = reserve(files);
 	struct lm_snapshot_file parent;
 
 	if (error != 0)
 		return error;
-	error = lm_snapshot_load(path, flags, &parent);
+	if (files->count == LM_STACK_SOURCES)
+		return lm_error(-ELOOP, "%s: more than %d layers", files->files->path,
+				LM_STACK_SOURCES);
+	error = load_parent(files, places, &parent);
 	if (error != 0)
-		return lm_error(error, "%s (the parent of %s)", lazymem_error_message(),
-				files->files[files->count - 1].path);
+		return error;
 	error = check_parent(files, &parent);
 	if (error != 0)
 		lm_snapshot_unload(&parent);
@@ -138,42 +206,32 @@ static int load_parent(struct lm_snapshot_files *files, const char *path, unsign
 	return error;
 }
 
-/* The parent of the lowest file, which has one. */
-static int add_parent(struct lm_snapshot_files *files,
-		      const struct lazymem_snapshot_options *options)
+/* An object that is none of the files: it was taken for something that it is not. */
+static int check_objects(const struct lm_snapshot_files *files, const struct places *places)
 {
-	const struct lm_snapshot_file *child = &files->files[files->count - 1];
-	const size_t index = files->count - 1;
-	char *path;
-	int error;
-
-	if (files->count == LM_STACK_SOURCES)
-		return lm_error(-ELOOP, "%s: more than %d layers", files->files->path,
-				LM_STACK_SOURCES);
-	if (index < options->parent_count)
-		return load_parent(files, options->parents[index], options->flags);
-	error = find_parent(child, &path);
-	if (error != 0)
-		return error;
-	error = load_parent(files, path, options->flags);
-	free(path);
-	return error;
+	if (files->count >= places->object_count)
+		return 0;
+	return lm_error(-EINVAL, "%s: given as the parent of %s, which has none",
+			lazymem_backing_name(places->objects[files->count]),
+			files->files[files->count - 1].path);
 }
 
-static int load_all(struct lm_snapshot_files *files, const char *path,
-		    const struct lazymem_snapshot_options *options)
+static int load_all(struct lm_snapshot_files *files, const struct places *places)
 {
 	int error = reserve(files);
 
 	if (error != 0)
 		return error;
-	error = lm_snapshot_load(path, options->flags, files->files);
+	if (places->objects != NULL)
+		error = lm_snapshot_load_object(places->objects[0], files->files);
+	else
+		error = lm_snapshot_load(places->path, places->options->flags, files->files);
 	if (error != 0)
 		return error;
 	files->count = 1;
 	while (error == 0 && files->files[files->count - 1].parent_path != NULL)
-		error = add_parent(files, options);
-	return error;
+		error = add_parent(files, places);
+	return error != 0 ? error : check_objects(files, places);
 }
 
 /* ---- the object ------------------------------------------------------------- */
@@ -223,21 +281,36 @@ static int make_backing(struct lm_snapshot_files *files, struct lazymem_backing 
 	return error;
 }
 
-static int open_files(const char *path, const struct lazymem_snapshot_options *options,
-		      struct lazymem_snapshot *snapshot)
+static int open_files(const struct places *places, struct lazymem_snapshot *snapshot)
 {
 	struct lm_snapshot_files *files = calloc(1, sizeof(*files));
 	int error;
 
 	if (files == NULL)
-		return lm_error(-ENOMEM, "%s: no memory", path);
-	error = load_all(files, path, options);
+		return lm_error(-ENOMEM, "%s: no memory", places->path);
+	error = load_all(files, places);
 	if (error == 0)
 		error = make_backing(files, &snapshot->backing);
 	if (error != 0)
 		release_files(files);
 	else
 		snapshot->files = files;
+	return error;
+}
+
+static int open_snapshot(const struct places *places, struct lazymem_snapshot **ret_snapshot)
+{
+	struct lazymem_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	int error;
+
+	if (snapshot == NULL)
+		return lm_error(-ENOMEM, "%s: no memory", places->path);
+	atomic_init(&snapshot->references, 1);
+	error = open_files(places, snapshot);
+	if (error != 0)
+		free(snapshot);
+	else
+		*ret_snapshot = snapshot;
 	return error;
 }
 
@@ -258,7 +331,7 @@ int lazymem_snapshot_open(const char *path, const struct lazymem_snapshot_option
 			  struct lazymem_snapshot **ret_snapshot)
 {
 	struct lazymem_snapshot_options known;
-	struct lazymem_snapshot *snapshot;
+	const struct places places = {.path = path, .options = &known};
 	int error;
 
 	if (path == NULL)
@@ -266,16 +339,19 @@ int lazymem_snapshot_open(const char *path, const struct lazymem_snapshot_option
 	error = lm_options_copy(options, &known, sizeof(known), "struct lazymem_snapshot_options");
 	if (error == 0)
 		error = check_options(path, &known);
-	if (error != 0)
-		return error;
-	snapshot = calloc(1, sizeof(*snapshot));
-	if (snapshot == NULL)
-		return lm_error(-ENOMEM, "%s: no memory", path);
-	atomic_init(&snapshot->references, 1);
-	error = open_files(path, &known, snapshot);
-	if (error != 0)
-		free(snapshot);
-	else
-		*ret_snapshot = snapshot;
-	return error;
+	return error != 0 ? error : open_snapshot(&places, ret_snapshot);
+}
+
+int lazymem_snapshot_open_objects(struct lazymem_backing *const *files, size_t count,
+				  struct lazymem_snapshot **ret_snapshot)
+{
+	struct places places = {.objects = files, .object_count = count};
+
+	if (files == NULL || count == 0)
+		return lm_error(-EINVAL, "no object of a snapshot");
+	for (size_t i = 0; i < count; i++)
+		if (files[i] == NULL)
+			return lm_error(-EINVAL, "no object %zu of a snapshot's %zu", i, count);
+	places.path = lazymem_backing_name(files[0]);
+	return open_snapshot(&places, ret_snapshot);
 }

@@ -53,12 +53,32 @@ struct lazymem_snapshot_options {
  *  -EPROTONOSUPPORT  a version, a feature or a compression that this library does not have
  *  -ESTALE           the parent that was found has another identity
  *  -ELOOP            a file is its own ancestor
+ *  -ENOENT           a file is not there; or a layer says that its parent is an NBD export,
+ *                    to which nobody connects because a file says so
  *  -EISDIR, -EINVAL (no path, no regular file, an unknown flag), -E2BIG, -ENOMEM, any errno
  * of open and read; those of a parent's file too, named in the message.
  * Any thread. Since 0.1. */
 LAZYMEM_PUBLIC int lazymem_snapshot_open(const char *path,
 					 const struct lazymem_snapshot_options *options,
 					 struct lazymem_snapshot **ret_snapshot);
+
+/* Open a snapshot whose files are backing objects, such as exports of an NBD server:
+ * `count` of them, the topmost first, then its parent, and so on to the last, as many
+ * as there are layers (where a layer says that its parent is means nothing here). What
+ * has the bytes of a snapshot from its first one on is one: an export or a device may be
+ * longer than the file that was put on it. The objects must not change. A reference is
+ * taken to each of them, for as long as the snapshot or its backing object is there.
+ * Where lazymem_snapshot_open has a path, it has the name of an object.
+ *  -EBADMSG, -EPROTONOSUPPORT  as above
+ *  -ESTALE           an object is not the parent of the one before it: perhaps they are in
+ *                    another order
+ *  -ELOOP            an object is given twice, or is its own ancestor
+ *  -ENOENT           the last one has a parent
+ *  -EINVAL           there are more objects than layers, or none
+ *  -ENOMEM, and what the objects answer when they are read
+ * Any thread. Since 0.1. */
+LAZYMEM_PUBLIC int lazymem_snapshot_open_objects(struct lazymem_backing *const *files, size_t count,
+						 struct lazymem_snapshot **ret_snapshot);
 
 /* One more reference; returns snapshot. Any thread. Since 0.1. */
 LAZYMEM_PUBLIC struct lazymem_snapshot *lazymem_snapshot_ref(struct lazymem_snapshot *snapshot);
@@ -108,7 +128,8 @@ LAZYMEM_PUBLIC int lazymem_snapshot_blob(const struct lazymem_snapshot *snapshot
 /* What one file of the stack holds. Since 0.1. */
 struct lazymem_snapshot_layer {
 	size_t size;      /* sizeof(struct lazymem_snapshot_layer) */
-	const char *path; /* borrowed, as long as the snapshot is referenced */
+	const char *path; /* borrowed, as long as the snapshot is referenced; the name of an
+			   * object */
 	struct lazymem_identity identity;
 	struct lazymem_identity parent; /* all zeros: none */
 	const char *parent_path;        /* as the file says; NULL: none */

@@ -33,7 +33,8 @@ struct lazymem_snapshot_plan {
 
 	/* Write a layer: pages that are equal in the parent are left to it. It must
 	 * have the same length; the layer says that it is found at parent_path,
-	 * relative to its own directory unless it is absolute. Both or none. */
+	 * relative to its own directory unless it is absolute; or in an NBD export of
+	 * this URI, which whoever opens the layer has to give. Both or none. */
 	const struct lazymem_snapshot *parent;
 	const char *parent_path;
 

@@ -216,6 +216,20 @@ static void file_of_another_length_is_refused(void **state)
 	assert_refused(path_of("base"), -EBADMSG, "1048576");
 }
 
+/* Bytes that somebody has put behind it are no part of it, and damage. */
+static void file_that_is_longer_than_it_says_is_refused(void **state)
+{
+	int fd;
+
+	(void)state;
+	write_file("base", 1, 0, NULL);
+	fd = open(path_of("base"), O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "tail", 4), 4);
+	close(fd);
+	assert_refused(path_of("base"), -EBADMSG, "the header speaks of");
+}
+
 static void damaged_section_is_refused_by_name(void **state)
 {
 	static const char *const names[] = {
@@ -469,6 +483,20 @@ static void parent_that_is_no_regular_file_is_not_even_opened(void **state)
 	close(notify);
 }
 
+static void parent_that_is_an_export_is_not_connected_to(void **state)
+{
+	const char *const parents[] = {path_of("base")};
+	const struct lazymem_snapshot_options options = {
+		.size = sizeof(options), .parents = parents, .parent_count = 1};
+
+	(void)state;
+	write_file("base", 1, 0, NULL);
+	write_file("top", 2, 1, "nbd+unix:///base?socket=/nowhere");
+	assert_refused_with(NULL, path_of("top"), -ENOENT, path_of("top"),
+			    "its parent is nbd+unix:///base?socket=/nowhere, which is no file");
+	assert_restores(path_of("top"), &options);
+}
+
 static void lowest_file_may_leave_nothing_to_a_parent(void **state)
 {
 	struct draft draft;
@@ -530,6 +558,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(file_of_another_length_is_refused, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(file_that_is_longer_than_it_says_is_refused, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(damaged_section_is_refused_by_name, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(trace_of_another_image_is_refused, set_up,
@@ -558,6 +588,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parent_with_other_regions_is_refused, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(damaged_parent_is_named, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(parent_that_is_an_export_is_not_connected_to,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(parent_that_is_no_regular_file_is_not_even_opened,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lowest_file_may_leave_nothing_to_a_parent, set_up,
