@@ -118,3 +118,12 @@ truncate -s 6M image
 refuses 1 'image has 6291456 bytes' restore --state state image
 refuses 1 'nosuch' restore nosuch
 refuses 1 'nosuch' restore --state nosuch image
+
+# Without KVM no file is looked at.
+without_kvm=(unshare --mount sh -c 'mount --bind /dev/null /dev/kvm && exec "$@"' sh)
+if "${without_kvm[@]}" true 2>/dev/null; then
+	status=0
+	"${without_kvm[@]}" "$program" restore nosuch 2>errors || status=$?
+	[ "$status" -eq 1 ] || fail "without KVM: status $status"
+	grep -q '/dev/kvm' errors || fail "without KVM: $(cat errors)"
+fi

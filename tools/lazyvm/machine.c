@@ -164,29 +164,20 @@ static int create_vcpus(struct machine *machine)
 	return 0;
 }
 
-static int build(struct machine *machine, const struct machine_options *options)
+static int begin(struct machine *machine)
 {
 	machine->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (machine->end_fd < 0)
 		return fault("eventfd: %s", strerror(errno));
-	if (vcpu_prepare_kicks() != 0 || devices_create(&machine->devices, options->serial) != 0 ||
-	    guest_memory_create(&options->shape.memory, &options->memory, &machine->memory) != 0 ||
-	    kvm_create(&machine->kvm) != 0)
-		return -1;
-	return create_vcpus(machine);
+	return vcpu_prepare_kicks() != 0 ? -1 : kvm_create(&machine->kvm);
 }
 
-int machine_create(const struct machine_options *options, struct machine **ret_machine)
+int machine_begin(struct machine **ret_machine)
 {
-	const unsigned vcpus = options->shape.vcpu_count;
-	struct machine *machine;
+	struct machine *machine = calloc(1, sizeof(*machine));
 
-	if (vcpus == 0 || vcpus > MACHINE_VCPUS_MAX)
-		return fault("%u vCPUs: there can be 1 to %d", vcpus, MACHINE_VCPUS_MAX);
-	machine = calloc(1, sizeof(*machine));
 	if (machine == NULL)
 		return fault("no memory for a machine");
-	machine->shape = options->shape;
 	machine->kvm = (struct kvm){.system = -1, .vm = -1};
 	machine->pauses = 1;
 	machine->stands = true;
@@ -194,7 +185,34 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
 	machine->devices.serial = -1;
 	pthread_mutex_init(&machine->lock, NULL);
 	pthread_cond_init(&machine->changed, NULL);
-	if (build(machine, options) != 0) {
+	if (begin(machine) != 0) {
+		machine_destroy(machine);
+		return -1;
+	}
+	*ret_machine = machine;
+	return 0;
+}
+
+int machine_complete(struct machine *machine, const struct machine_options *options)
+{
+	const unsigned vcpus = options->shape.vcpu_count;
+
+	if (vcpus == 0 || vcpus > MACHINE_VCPUS_MAX)
+		return fault("%u vCPUs: there can be 1 to %d", vcpus, MACHINE_VCPUS_MAX);
+	machine->shape = options->shape;
+	if (devices_create(&machine->devices, options->serial) != 0 ||
+	    guest_memory_create(&options->shape.memory, &options->memory, &machine->memory) != 0)
+		return -1;
+	return create_vcpus(machine);
+}
+
+int machine_create(const struct machine_options *options, struct machine **ret_machine)
+{
+	struct machine *machine;
+
+	if (machine_begin(&machine) != 0)
+		return -1;
+	if (machine_complete(machine, options) != 0) {
 		machine_destroy(machine);
 		return -1;
 	}

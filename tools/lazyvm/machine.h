@@ -3,6 +3,8 @@
  * machine.h - a virtual machine: guest memory, vCPUs with a thread each, and
  * three devices (devices.h).
  *
+ *    begun
+ *      | complete
  *   created --- boot or restore ---> paused <--- pause, resume ---> running
  *                                      |                              |
  *                                      +---------> ended <------------+
@@ -39,8 +41,15 @@ struct machine_options {
 			     * output */
 };
 
-/* A machine without content, paused once: the caller's to resume. Its memory is made, and not
- * attached. */
+/* A machine of which nothing is known yet. The kernel goes on with some of it after this has
+ * returned, and giving it memory waits for that: so begin before you look at what it is to be. */
+int machine_begin(struct machine **ret_machine);
+
+/* The rest. Paused once: the caller's to resume. Its memory is made, and not attached. A machine
+ * that this fails for is only good to be destroyed. */
+int machine_complete(struct machine *machine, const struct machine_options *options);
+
+/* Both in one go. */
 int machine_create(const struct machine_options *options, struct machine **ret_machine);
 
 /* The vCPUs are stopped, and the memory is let go of. NULL is allowed. */
