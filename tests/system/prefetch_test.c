@@ -187,35 +187,41 @@ static void test_no_more_is_in_flight_than_three_pieces(void **state)
 	end(&f);
 }
 
-static void test_a_rate_is_kept(void **state)
+static bool a_rate_is_kept(void *argument)
 {
 	struct fixture f;
 	struct lazymem_prefetch prefetch = {.size = sizeof(prefetch), .bytes_per_second = LENGTH};
 	uint64_t start;
 
-	begin(&f, kind_of(state), "d");
+	begin(&f, *(const enum memory_kind *)argument, "d");
 	start = now_ns();
 	assert_ok(lazymem_attachment_prefetch(f.guest.attachment, &prefetch));
 	assert_ok(lazymem_attachment_wait(f.guest.attachment, SOON_NS));
 	uint64_t took = now_ns() - start;
 	print_message("%zu MiB at %zu MiB/s: %lu ms\n", LENGTH / MIB, LENGTH / MIB, took / 1000000);
 	assert_true(took > MILLISECONDS(600));
-	assert_true(took < SECONDS(4) * TIME_SCALE);
 	assert_true(image_matches(&f.image, 0, f.guest.host, LENGTH));
 	end(&f);
+	return took < SECONDS(4) * TIME_SCALE;
 }
 
+static void test_a_rate_is_kept(void **state)
+{
+	enum memory_kind kind = kind_of(state);
+
+	assert_true(holds_once(a_rate_is_kept, &kind));
+}
+
+/* The second piece of this prefetch would come after days. */
 static void test_a_fault_does_not_wait_for_the_rate(void **state)
 {
 	struct fixture f;
-	struct lazymem_prefetch prefetch = {.size = sizeof(prefetch), .bytes_per_second = MIB};
+	struct lazymem_prefetch prefetch = {.size = sizeof(prefetch), .bytes_per_second = 1};
 
 	begin(&f, kind_of(state), "d");
 	assert_ok(lazymem_attachment_prefetch(f.guest.attachment, &prefetch));
-	uint64_t start = now_ns();
 	assert_true(image_matches(&f.image, LENGTH - f.guest.page,
 				  f.guest.host + LENGTH - f.guest.page, f.guest.page));
-	assert_true(now_ns() - start < MILLISECONDS(500) * TIME_SCALE);
 	assert_int_equal(lazymem_attachment_wait(f.guest.attachment, 0), -ETIMEDOUT);
 	end(&f); /* aborts the prefetch too */
 }
