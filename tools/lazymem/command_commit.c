@@ -13,10 +13,6 @@
 #include <lazymem/overlay.h>
 #include <stdlib.h>
 
-enum {
-	OPTION_PARENT = OPTION_OWN,
-};
-
 static const struct option long_options[] = {
 	WRITING_OPTIONS,
 	{"parent", required_argument, NULL, OPTION_PARENT},

@@ -109,11 +109,24 @@ static int export(const struct source *source, const char *output)
 	return result == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED;
 }
 
+static const struct option long_options[] = {
+	{"parent", required_argument, NULL, OPTION_PARENT},
+	OPTION_TABLE_END,
+};
+
+static void take(void *context, int option, const char *value)
+{
+	(void)option;
+	source_take_parent(context, value);
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
-	static const struct option long_options[] = {OPTION_TABLE_END};
-	const int operand = arguments_parse(command, argc, argv, long_options, NULL, NULL, 2, 2);
-	const struct source_request request = {.path = argv[operand], .format = FORMAT_DETECT};
+	struct parent_names parents = {0};
+	const int operand =
+		arguments_parse(command, argc, argv, long_options, take, &parents, 2, 2);
+	const struct source_request request = {
+		.path = argv[operand], .format = FORMAT_DETECT, .parents = &parents};
 	const char *output = argv[operand + 1];
 	struct source source = {0};
 	int status = EXIT_RUN_FAILED;
@@ -128,13 +141,12 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command command_export = {
 	.name = "export",
-	.usage = "FILE OUTPUT",
+	.usage = "[--parent FILE ...] FILE OUTPUT",
 	.help = "Write the guest memory in FILE to OUTPUT as a raw image: the regions one after "
 		"the\n"
 		"other, zeros as holes. FILE is a snapshot, raw layers (BASE,DIFF,...), an ELF "
 		"core,\n"
 		"or a migration file of QEMU with mapped-ram.\n"
-		"\n"
-		"  --help\n",
+		"\n" SOURCE_PARENT_HELP "  --help\n",
 	.run = run,
 };

@@ -11,15 +11,28 @@
 
 static const struct option long_options[] = {
 	{"json", no_argument, NULL, OPTION_JSON},
+	{"parent", required_argument, NULL, OPTION_PARENT},
 	OPTION_TABLE_END,
+};
+
+static const struct option trace_options[] = {
+	{"json", no_argument, NULL, OPTION_JSON},
+	OPTION_TABLE_END,
+};
+
+struct info {
+	bool json;
+	struct parent_names parents;
 };
 
 static void take(void *context, int option, const char *value)
 {
-	bool *json = context;
+	struct info *info = context;
 
-	(void)value;
-	*json |= option == OPTION_JSON;
+	if (option == OPTION_PARENT)
+		source_take_parent(&info->parents, value);
+	else
+		info->json = true;
 }
 
 /* Bytes that an image has as data, and so not as holes. 0, or -1 after a message. */
@@ -66,15 +79,16 @@ static void put_image(const char *path, const struct source *source, uint64_t da
 	json_close(&json, '}');
 }
 
-static int describe_image(const char *path, bool json)
+static int describe_image(const char *path, const struct info *info)
 {
-	const struct source_request request = {.path = path, .format = FORMAT_DETECT};
+	const struct source_request request = {
+		.path = path, .format = FORMAT_DETECT, .parents = &info->parents};
 	struct source source = {0};
 	int status = EXIT_RUN_FAILED;
 	uint64_t data;
 
 	if (source_open(&request, &source) == 0 && count_data(source.backing, &data) == 0) {
-		if (json)
+		if (info->json)
 			put_image(path, &source, data);
 		else
 			print_image(&source, data);
@@ -140,37 +154,37 @@ static int detect(const char *path, enum image_format *ret_format)
 
 static int run_info(const struct command *command, int argc, char **argv)
 {
-	bool json = false;
+	struct info info = {0};
 	const char *path =
-		argv[arguments_parse(command, argc, argv, long_options, take, &json, 1, 1)];
+		argv[arguments_parse(command, argc, argv, long_options, take, &info, 1, 1)];
 	enum image_format format;
 
 	if (detect(path, &format) != 0)
 		return EXIT_RUN_FAILED;
-	if (format == FORMAT_TRACE)
-		return describe_trace_file(path, json);
-	return format == FORMAT_OVERLAY ? describe_overlay_file(path, json)
-					: describe_image(path, json);
+	if (format == FORMAT_TRACE && info.parents.count == 0)
+		return describe_trace_file(path, info.json);
+	if (format == FORMAT_OVERLAY && info.parents.count == 0)
+		return describe_overlay_file(path, info.json);
+	return describe_image(path, &info);
 }
 
 static int run_trace_info(const struct command *command, int argc, char **argv)
 {
-	bool json = false;
+	struct info info = {0};
 	const char *path =
-		argv[arguments_parse(command, argc, argv, long_options, take, &json, 1, 1)];
+		argv[arguments_parse(command, argc, argv, trace_options, take, &info, 1, 1)];
 
-	return describe_trace_file(path, json);
+	return describe_trace_file(path, info.json);
 }
 
 const struct command command_info = {
 	.name = "info",
-	.usage = "[--json] FILE",
+	.usage = "[--json] [--parent FILE ...] FILE",
 	.help = "Print what FILE is and holds: a snapshot, an overlay, a trace, a raw image, raw "
 		"layers,\n"
 		"an ELF core, or a migration file of QEMU with mapped-ram.\n"
 		"\n"
-		"  --json              as one JSON object\n"
-		"  --help\n",
+		"  --json              as one JSON object\n" SOURCE_PARENT_HELP "  --help\n",
 	.run = run_info,
 };
 

@@ -5,11 +5,23 @@
 
 #include <stdlib.h>
 
-static const struct option long_options[] = {WRITING_OPTIONS, OPTION_TABLE_END};
+static const struct option long_options[] = {
+	WRITING_OPTIONS,
+	{"parent", required_argument, NULL, OPTION_PARENT},
+	OPTION_TABLE_END,
+};
+
+struct merge_request {
+	struct writing_options writing;
+	struct parent_names parents;
+};
 
 static void take(void *context, int option, const char *value)
 {
-	writing_take(context, option, value);
+	struct merge_request *request = context;
+
+	if (!writing_take(&request->writing, option, value))
+		source_take_parent(&request->parents, value);
 }
 
 static int merge(const struct source *source, const struct writing_options *writing,
@@ -41,27 +53,28 @@ static int merge(const struct source *source, const struct writing_options *writ
  * same identity; a parent of it may not. */
 static int run(const struct command *command, int argc, char **argv)
 {
-	struct writing_options writing = {0};
-	const int operand =
-		arguments_parse(command, argc, argv, long_options, take, &writing, 2, 2);
-	const struct source_request request = {.path = argv[operand], .format = FORMAT_SNAPSHOT};
+	struct merge_request own = {0};
+	const int operand = arguments_parse(command, argc, argv, long_options, take, &own, 2, 2);
+	const struct source_request request = {
+		.path = argv[operand], .format = FORMAT_SNAPSHOT, .parents = &own.parents};
 	struct source source = {0};
 	int status = EXIT_RUN_FAILED;
 
 	if (source_open(&request, &source) == 0 &&
 	    writing_check_layers(argv[operand + 1], source.snapshot, 1) == 0)
-		status = merge(&source, &writing, argv[operand + 1]);
+		status = merge(&source, &own.writing, argv[operand + 1]);
 	source_close(&source);
 	return status;
 }
 
 const struct command command_merge = {
 	.name = "merge",
-	.usage = WRITING_USAGE "\nFILE OUTPUT",
+	.usage = WRITING_USAGE "\n[--parent FILE ...] FILE OUTPUT",
 	.help = "Write what the snapshot FILE and its parents hold to one snapshot, OUTPUT, that\n"
 		"needs no parent. It keeps the identity, the working set and the blobs of FILE, "
 		"so\n"
 		"that layers over FILE can be served from OUTPUT.\n"
-		"\n" WRITING_HELP " (default: as FILE)\n" WRITING_HELP_REST "  --help\n",
+		"\n" WRITING_HELP " (default: as FILE)\n" WRITING_HELP_REST SOURCE_PARENT_HELP
+		"  --help\n",
 	.run = run,
 };

@@ -16,6 +16,7 @@ enum { OPTION_THREADS = OPTION_OWN };
 
 static const struct option long_options[] = {
 	{"threads", required_argument, NULL, OPTION_THREADS},
+	{"parent", required_argument, NULL, OPTION_PARENT},
 	OPTION_TABLE_END,
 };
 
@@ -23,12 +24,19 @@ struct verification {
 	const struct lazymem_snapshot *snapshot;
 };
 
+struct verify_request {
+	unsigned threads;
+	struct parent_names parents;
+};
+
 static void take(void *context, int option, const char *value)
 {
-	unsigned *threads = context;
+	struct verify_request *request = context;
 
-	if (option == OPTION_THREADS)
-		*threads = (unsigned)arguments_integer("threads", value, 1, THREADS_LIMIT);
+	if (option == OPTION_PARENT)
+		source_take_parent(&request->parents, value);
+	else
+		request->threads = (unsigned)arguments_integer("threads", value, 1, THREADS_LIMIT);
 }
 
 static void show_progress(void *context, uint64_t done, uint64_t total)
@@ -79,11 +87,11 @@ static int run(const struct command *command, int argc, char **argv)
 {
 	struct lazymem_snapshot *snapshot = NULL;
 	enum image_format format;
-	unsigned threads = 0;
+	struct verify_request request = {0};
 	const char *path;
 	int status;
 
-	path = argv[arguments_parse(command, argc, argv, long_options, take, &threads, 1, 1)];
+	path = argv[arguments_parse(command, argc, argv, long_options, take, &request, 1, 1)];
 	if (source_detect(path, &format) != 0)
 		return EXIT_RUN_FAILED;
 	if (format != FORMAT_SNAPSHOT) {
@@ -91,21 +99,19 @@ static int run(const struct command *command, int argc, char **argv)
 			 image_format_names[format]);
 		return EXIT_RUN_FAILED;
 	}
-	if (lazymem_snapshot_open(path, NULL, &snapshot) != 0) {
-		complain("%s", lazymem_error_message());
+	if (source_open_snapshot(path, &request.parents, &snapshot) != 0)
 		return EXIT_RUN_FAILED;
-	}
-	status = verify(snapshot, path, threads);
+	status = verify(snapshot, path, request.threads);
 	lazymem_snapshot_unref(snapshot);
 	return status;
 }
 
 const struct command command_verify = {
 	.name = "verify",
-	.usage = "[--threads N] FILE",
+	.usage = "[--threads N] [--parent FILE ...] FILE",
 	.help = "Compare every checksum of a snapshot and its parents, and print what is damaged.\n"
 		"\n"
-		"  --threads N         so many at once (default: one for each CPU, at most 16)\n"
-		"  --help\n",
+		"  --threads N         so many at once (default: one for each CPU, at most "
+		"16)\n" SOURCE_PARENT_HELP "  --help\n",
 	.run = run,
 };

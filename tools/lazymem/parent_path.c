@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "parent_path.h"
 #include "complain.h"
+#include "opening.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -76,7 +77,7 @@ char *parent_path_from(const char *output, const char *parent)
 	char *to = from != NULL ? directory_of(parent) : NULL;
 	char *path = NULL;
 
-	if (parent[0] == '/')
+	if (parent[0] == '/' || opening_is_uri(parent))
 		path = strdup(parent);
 	else if (from != NULL && to != NULL)
 		path = relative(from, to, last_part(parent));

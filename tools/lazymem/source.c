@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "source.h"
+#include "arguments.h"
 #include "complain.h"
+#include "opening.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <lazymem/common.h>
-#include <lazymem/file.h>
 #include <lazymem/layered.h>
 #include <lazymem/nbd.h>
 #include <stdlib.h>
@@ -35,6 +36,16 @@ static const struct magic {
 	{"LZMOVERL", 8, FORMAT_OVERLAY},
 };
 
+static enum image_format format_of(const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < sizeof(magics) / sizeof(*magics); i++) {
+		if (length >= magics[i].length &&
+		    memcmp(bytes, magics[i].bytes, magics[i].length) == 0)
+			return magics[i].format;
+	}
+	return FORMAT_RAW;
+}
+
 static int detect_file(const char *path, enum image_format *ret_format)
 {
 	char bytes[MAGIC_MAX];
@@ -47,31 +58,46 @@ static int detect_file(const char *path, enum image_format *ret_format)
 		close(fd);
 	if (length < 0)
 		return -1;
-	*ret_format = FORMAT_RAW;
-	for (size_t i = 0; i < sizeof(magics) / sizeof(*magics); i++) {
-		if ((size_t)length >= magics[i].length &&
-		    memcmp(bytes, magics[i].bytes, magics[i].length) == 0)
-			*ret_format = magics[i].format;
-	}
+	*ret_format = format_of(bytes, (size_t)length);
 	return 0;
 }
 
-/* nbd://, nbds+unix:// and their like. */
-static bool is_nbd(const char *path)
+/* What an export begins with. One that is shorter is a raw image, as a file is. */
+static int detect_export(const char *uri, enum image_format *ret_format)
 {
-	const char *colon = strstr(path, "://");
+	const struct lazymem_nbd_options options = {.size = sizeof(options),
+						    .flags = LAZYMEM_NBD_LAZY_EXTENTS};
+	char bytes[MAGIC_MAX] = {0};
+	struct lazymem_backing *export;
+	int error = lazymem_nbd_open(uri, &options, &export);
 
-	return strncmp(path, "nbd", 3) == 0 && colon != NULL &&
-	       strcspn(path, "/") > (size_t)(colon - path);
+	if (error == 0) {
+		error = lazymem_backing_read(export, 0, bytes, sizeof(bytes));
+		lazymem_backing_unref(export);
+	}
+	if (error != 0) {
+		complain("%s", lazymem_error_message());
+		return -1;
+	}
+	*ret_format = format_of(bytes, sizeof(bytes));
+	if (*ret_format != FORMAT_TRACE && *ret_format != FORMAT_OVERLAY)
+		return 0;
+	complain("%s: holds a file of format %s, which is read by its path only", uri,
+		 image_format_names[*ret_format]);
+	return -1;
 }
 
 int source_detect(const char *path, enum image_format *ret_format)
 {
-	if (is_nbd(path)) {
-		*ret_format = FORMAT_RAW;
-		return 0;
-	}
-	return detect_file(path, ret_format);
+	return opening_is_uri(path) ? detect_export(path, ret_format)
+				    : detect_file(path, ret_format);
+}
+
+void source_take_parent(struct parent_names *parents, const char *name)
+{
+	if (parents->count == SOURCE_MOST_PARENTS)
+		REFUSE("more than %d times --parent", SOURCE_MOST_PARENTS);
+	parents->names[parents->count++] = name;
 }
 
 /* ---- names ------------------------------------------------------------------ */
@@ -88,7 +114,7 @@ static size_t count_commas(const char *path)
 /* A file whose own name has commas in it is that file. */
 char **source_paths(const char *path)
 {
-	const bool is_one = is_nbd(path) || access(path, F_OK) == 0;
+	const bool is_one = opening_is_uri(path) || access(path, F_OK) == 0;
 	const size_t commas = is_one ? 0 : count_commas(path);
 	char **paths = calloc(commas + 2, sizeof(*paths));
 
@@ -118,10 +144,7 @@ void source_free_paths(char **paths)
 static struct lazymem_backing *open_file(const char *path)
 {
 	struct lazymem_backing *backing = NULL;
-	const int result = is_nbd(path) ? lazymem_nbd_open(path, NULL, &backing)
-					: lazymem_file_open(path, NULL, &backing);
-
-	if (result != 0)
+	if (opening_image(path, &backing) != 0)
 		complain("%s", lazymem_error_message());
 	return backing;
 }
@@ -168,12 +191,28 @@ static int take_snapshot_regions(struct source *source)
 	return 0;
 }
 
-static int open_snapshot(const char *path, struct source *source)
+int source_open_snapshot(const char *path, const struct parent_names *parents,
+			 struct lazymem_snapshot **ret_snapshot)
 {
-	if (lazymem_snapshot_open(path, NULL, &source->snapshot) != 0) {
+	const char *names[1 + SOURCE_MOST_PARENTS] = {path};
+	struct lazymem_backing *files[1 + SOURCE_MOST_PARENTS] = {NULL};
+	size_t count = 1;
+	int error;
+
+	for (size_t i = 0; parents != NULL && i < parents->count; i++)
+		names[count++] = parents->names[i];
+	error = opening_snapshot(names, count, files, ret_snapshot);
+	opening_close(files, count);
+	if (error != 0)
 		complain("%s", lazymem_error_message());
+	return error == 0 ? 0 : -1;
+}
+
+static int open_snapshot(const struct source_request *request, const char *path,
+			 struct source *source)
+{
+	if (source_open_snapshot(path, request->parents, &source->snapshot) != 0)
 		return -1;
-	}
 	source->backing = lazymem_backing_ref(lazymem_snapshot_backing(source->snapshot));
 	return take_snapshot_regions(source);
 }
@@ -239,7 +278,7 @@ static int open_format(const struct source_request *request, char *const *paths,
 			return -1;
 		return count == 1 ? open_raw(paths[0], source) : open_layers(paths, count, source);
 	case FORMAT_SNAPSHOT:
-		return open_snapshot(paths[0], source);
+		return open_snapshot(request, paths[0], source);
 	case FORMAT_TRACE:
 		complain("%s: is a trace, and no memory image", paths[0]);
 		return -1;
@@ -273,6 +312,12 @@ static int open_paths(const struct source_request *request, char *const *paths,
 	if (request->region_count > 0 && source->format != FORMAT_RAW &&
 	    source->format != FORMAT_QEMU) {
 		complain("--region does not go with %s: its format, %s, says where its memory is",
+			 request->path, image_format_names[source->format]);
+		return -1;
+	}
+	if (request->parents != NULL && request->parents->count > 0 &&
+	    source->format != FORMAT_SNAPSHOT) {
+		complain("--parent does not go with %s: a file of format %s has none",
 			 request->path, image_format_names[source->format]);
 		return -1;
 	}

@@ -23,6 +23,14 @@ enum image_format {
 /* As on the command line: "raw", ... NULL ends them; in the order of the enum. */
 extern const char *const image_format_names[];
 
+#define SOURCE_MOST_PARENTS 1024
+
+/* The values of --parent. */
+struct parent_names {
+	const char *names[SOURCE_MOST_PARENTS];
+	size_t count;
+};
+
 struct source_request {
 	const char *path; /* FILE, or BASE,DIFF,... */
 	enum image_format format;
@@ -30,6 +38,7 @@ struct source_request {
 	const char *block;                             /* QEMU's RAM block; NULL: pc.ram */
 	const struct lazymem_snapshot_region *regions; /* as on the command line */
 	size_t region_count;
+	const struct parent_names *parents; /* of a snapshot; NULL: where its layers say */
 };
 
 struct source {
@@ -43,8 +52,19 @@ struct source {
 /* The format of the file, by its first bytes. 0, or -1 after a message. */
 int source_detect(const char *path, enum image_format *ret_format);
 
+/* The value of one more --parent. */
+void source_take_parent(struct parent_names *parents, const char *name);
+
+#define SOURCE_PARENT_HELP                                                                         \
+	"  --parent FILE       where the parent of FILE is, and then, once more for each, those\n" \
+	"                      of the layers below; by default where the layers say\n"
+
 /* 0, or -1 after a message. */
 int source_open(const struct source_request *request, struct source *ret_source);
+
+/* The snapshot alone. As above. */
+int source_open_snapshot(const char *path, const struct parent_names *parents,
+			 struct lazymem_snapshot **ret_snapshot);
 
 /* Tolerates a source of all zeros. */
 void source_close(struct source *source);

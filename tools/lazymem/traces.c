@@ -59,10 +59,8 @@ static struct lazymem_trace *load_from_snapshot(const char *path)
 	struct lazymem_snapshot *snapshot = NULL;
 	struct lazymem_trace *trace = NULL;
 
-	if (lazymem_snapshot_open(path, NULL, &snapshot) != 0) {
-		complain("%s", lazymem_error_message());
+	if (source_open_snapshot(path, NULL, &snapshot) != 0)
 		return NULL;
-	}
 	if (lazymem_snapshot_trace(snapshot) == NULL)
 		complain("%s: this snapshot has no trace", path);
 	else

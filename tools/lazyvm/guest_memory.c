@@ -308,6 +308,10 @@ void guest_memory_give_up(struct guest_memory *memory)
 
 	if (options->backing != NULL)
 		(void)lazymem_nbd_give_up(options->backing);
+	for (size_t i = 0; i < options->part_count; i++) {
+		if (options->parts[i] != NULL)
+			(void)lazymem_nbd_give_up(options->parts[i]);
+	}
 	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++) {
 		if (options->region_backings[i] != NULL)
 			(void)lazymem_nbd_give_up(options->region_backings[i]);

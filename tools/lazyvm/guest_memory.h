@@ -52,6 +52,11 @@ struct guest_memory_options {
 	/* The same, with an object for each region. Used where `backing` is NULL. */
 	struct lazymem_backing *region_backings[GUEST_MEMORY_REGIONS_MAX];
 
+	/* What `backing` is made of, the caller's: servers that need not be waited for when
+	 * the guest is ended. NULL: nothing but `backing` itself. */
+	struct lazymem_backing *const *parts;
+	size_t part_count;
+
 	/* Failed reads of a page before it is poisoned, and the guest stopped. 0: five. */
 	unsigned attempts;
 };

@@ -2,16 +2,12 @@
 #include "restore_source.h"
 #include "fault.h"
 #include "lazymem/file_bytes.h"
+#include "lazymem/opening.h"
 #include "machine.h"
 
 #include <inttypes.h>
-#include <lazymem/file.h>
 #include <lazymem/layered.h>
-#include <lazymem/nbd.h>
-#include <lazymem/snapshot.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The state says where the memory was in the guest, and the snapshot says it too. */
 static int check_regions(const struct restore_source *source)
@@ -42,15 +38,22 @@ static int check_regions(const struct restore_source *source)
 	return 0;
 }
 
+/* Room for so many objects. 0, or -1 and a sentence. */
+static int reserve_parts(struct restore_source *source, size_t count)
+{
+	source->parts = calloc(count, sizeof(struct lazymem_backing *));
+	if (source->parts == NULL)
+		return fault("no memory for %zu images", count);
+	source->part_count = count;
+	return 0;
+}
+
 int restore_source_open_snapshot(struct restore_source *source, char *const *paths, size_t count)
 {
-	const struct lazymem_snapshot_options options = {
-		.size = sizeof(options),
-		.parents = (const char *const *)paths + 1,
-		.parent_count = count - 1,
-	};
-
-	if (lazymem_snapshot_open(paths[0], &options, &source->snapshot) != 0)
+	if (reserve_parts(source, count) != 0)
+		return -1;
+	if (opening_snapshot((const char *const *)paths, count, source->parts, &source->snapshot) !=
+	    0)
 		return fault_of_library(NULL);
 	source->memory = lazymem_backing_ref(lazymem_snapshot_backing(source->snapshot));
 	if (machine_state_from_snapshot(&source->state, source->snapshot) != 0)
@@ -71,30 +74,17 @@ static int read_state(struct machine_state *state, const char *path)
 	return machine_state_check(state, path);
 }
 
-/* nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, and with TLS. */
-static bool is_nbd(const char *path)
+static int open_layers(struct restore_source *source, char *const *paths)
 {
-	return strncmp(path, "nbd", 3) == 0 && strstr(path, "://") != NULL;
-}
+	struct lazymem_backing **layers = source->parts;
 
-static int open_image(const char *path, struct lazymem_backing **ret_image)
-{
-	const int error = is_nbd(path) ? lazymem_nbd_open(path, NULL, ret_image)
-				       : lazymem_file_open(path, NULL, ret_image);
-
-	return error == 0 ? 0 : fault_of_library(NULL);
-}
-
-static int open_layers(struct lazymem_backing **layers, char *const *paths, size_t count,
-		       struct lazymem_backing **ret_memory)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (open_image(paths[i], &layers[i]) != 0)
-			return -1;
+	for (size_t i = 0; i < source->part_count; i++) {
+		if (opening_image(paths[i], &layers[i]) != 0)
+			return fault_of_library(NULL);
 	}
-	if (count == 1)
-		*ret_memory = lazymem_backing_ref(layers[0]);
-	else if (lazymem_layered_create(layers, count, ret_memory) != 0)
+	if (source->part_count == 1)
+		source->memory = lazymem_backing_ref(layers[0]);
+	else if (lazymem_layered_create(layers, source->part_count, &source->memory) != 0)
 		return fault_of_library(NULL);
 	return 0;
 }
@@ -102,22 +92,17 @@ static int open_layers(struct lazymem_backing **layers, char *const *paths, size
 int restore_source_open_images(struct restore_source *source, const char *state, char *const *paths,
 			       size_t count)
 {
-	struct lazymem_backing **layers = calloc(count, sizeof(struct lazymem_backing *));
-	int result;
-
-	if (layers == NULL)
-		return fault("no memory for %zu images", count);
-	result = open_layers(layers, paths, count, &source->memory);
-	for (size_t i = 0; i < count; i++)
-		lazymem_backing_unref(layers[i]);
-	free(layers);
-	return result == 0 ? read_state(&source->state, state) : -1;
+	if (reserve_parts(source, count) != 0 || open_layers(source, paths) != 0)
+		return -1;
+	return read_state(&source->state, state);
 }
 
 void restore_source_close(struct restore_source *source)
 {
 	lazymem_backing_unref(source->memory);
 	lazymem_snapshot_unref(source->snapshot);
+	opening_close(source->parts, source->part_count);
+	free(source->parts);
 	machine_state_free(&source->state);
 	*source = (struct restore_source){0};
 }

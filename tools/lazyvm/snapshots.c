@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "fault.h"
+#include "lazymem/opening.h"
 
 #include <errno.h>
 #include <lazymem/moment.h>
@@ -55,6 +56,19 @@ static char *real_path(const char *path)
 	return real;
 }
 
+/* Of a file of the snapshot that the guest was restored from. */
+static char *lasting_name(const char *name)
+{
+	char *copy;
+
+	if (!opening_is_uri(name))
+		return real_path(name);
+	copy = strdup(name);
+	if (copy == NULL)
+		fault("no memory for the name of a snapshot");
+	return copy;
+}
+
 int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent)
 {
 	for (size_t i = lazymem_snapshot_layer_count(parent); i-- > 0;) {
@@ -63,7 +77,7 @@ int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *
 
 		if (lazymem_snapshot_layer_at(parent, i, &layer) != 0)
 			return fault_of_library(NULL);
-		file = real_path(layer.path);
+		file = lasting_name(layer.path);
 		if (file == NULL || reserve(snapshots) != 0) {
 			free(file);
 			return -1;
@@ -77,15 +91,16 @@ int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *
  * layers say. */
 static int open_last(const struct snapshots *snapshots, struct lazymem_snapshot **ret_snapshot)
 {
-	const struct lazymem_snapshot_options options = {
-		.size = sizeof(options),
-		.parents = (const char *const *)snapshots->files + 1,
-		.parent_count = snapshots->count - 1,
-	};
+	struct lazymem_backing **parts = calloc(snapshots->count, sizeof(struct lazymem_backing *));
+	int error;
 
-	if (lazymem_snapshot_open(snapshots->files[0], &options, ret_snapshot) != 0)
-		return fault_of_library(NULL);
-	return 0;
+	if (parts == NULL)
+		return fault("no memory for %zu files of a snapshot", snapshots->count);
+	error = opening_snapshot((const char *const *)snapshots->files, snapshots->count, parts,
+				 ret_snapshot);
+	opening_close(parts, snapshots->count);
+	free(parts);
+	return error == 0 ? 0 : fault_of_library(NULL);
 }
 
 void snapshots_free(struct snapshots *snapshots)
@@ -162,7 +177,7 @@ static char *place_of(const char *path)
 }
 
 /* How the layer at `place` says where its parent is: by its name alone, where both are in one
- * directory, so that they can be moved together. Both are absolute. */
+ * directory, so that they can be moved together. Both are absolute, or the parent is an export. */
 static const char *parent_path(const char *parent, const char *place)
 {
 	const char *name = strrchr(parent, '/') + 1;

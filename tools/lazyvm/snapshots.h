@@ -8,7 +8,7 @@
 
 #include "machine.h"
 
-/* The files of the last snapshot, by absolute paths: its own first, then its parents. The next
+/* The files of the last snapshot, by absolute paths or URIs: its own first, then its parents. The next
  * is a layer over it. */
 struct snapshots {
 	char **files;
