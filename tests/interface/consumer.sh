@@ -40,7 +40,7 @@ export PKG_CONFIG_PATH=$libdir/pkgconfig
 says "$work/pc-shared"
 says "$work/pc-static"
 
-readelf -d "$work/pc-shared" | grep -q 'NEEDED.*\[liblazymem\.so\.0\]' ||
+grep -q 'NEEDED.*\[liblazymem\.so\.0\]' <<<"$(readelf -d "$work/pc-shared")" ||
 	offend "the soname is not liblazymem.so.0"
 
 for header in $(public_headers); do

@@ -65,7 +65,7 @@ done
 # A test is named as FILE:FUNCTION, FILE without its room.
 while IFS=: read -r file name; do
 	# Rooms may have files of the same name.
-	find tests -name "$file" -exec grep -qw "$name" {} \; -print | grep -q . ||
+	[ -n "$(find tests -name "$file" -exec grep -qw "$name" {} \; -print)" ] ||
 		offend "docs/errors.md: no such test: $file:$name"
 done < <(grep -oE '`[a-z0-9_]+_test\.c:[a-z0-9_]+`' docs/errors.md | tr -d '`' | sort -u)
 report
