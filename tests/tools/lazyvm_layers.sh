@@ -23,9 +23,9 @@ ask first quit
 ends 0
 sound first.serial
 
-# last_sweep FILE: of vCPU 0.
+# last_sweep FILE: of vCPU 0. The number in the last line may lack digits.
 last_sweep() {
-	sed -n 's/.*vcpu 0 ended sweep //p' "$1" | tail -1
+	sed -n 's/.*vcpu 0 ended sweep //p' "$1" | sort -n | tail -1
 }
 
 # The files of a chain can be moved together.

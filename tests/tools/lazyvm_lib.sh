@@ -10,11 +10,15 @@ lazymem=$4
 guests=()
 trap 'end_guests; rm -rf "$work"' EXIT
 
-# end_guests: those that a test has left behind when it failed.
+# end_guests: those that a test has left behind when it failed. Their memory is free again
+# after it.
 end_guests() {
 	local guest
 	for guest in "${guests[@]}"; do
 		kill -KILL "$guest" 2>/dev/null || true
+	done
+	for guest in "${guests[@]}"; do
+		wait "$guest" 2>/dev/null || true
 	done
 }
 
@@ -50,10 +54,11 @@ start() {
 	last_guest=$!
 }
 
-# await FILE COUNT PATTERN: until so many lines match.
+# await FILE COUNT PATTERN: until so many lines match. A guest prints letter by letter, so the last
+# line may be half a line: whoever reads a number in it has PATTERN go to its end.
 await() {
 	local tries
-	for ((tries = 0; tries < 2000; tries++)); do
+	for ((tries = 0; tries < 4000; tries++)); do
 		[ "$(grep -cE -- "$3" "$1")" -lt "$2" ] || return 0
 		kill -0 "$last_guest" 2>/dev/null || [ "$(grep -cE -- "$3" "$1")" -ge "$2" ] ||
 			fail "the guest ended before '$3': $(cat "$1" "${1%.*}.errors")"
@@ -62,10 +67,28 @@ await() {
 	fail "no '$3' in $1: $(cat "$1")"
 }
 
+# await_each FILE WORD: until each of two vCPUs has said how many pages it has so.
+await_each() {
+	local vcpu
+	for vcpu in 0 1; do
+		await "$1" 1 "^[a-z]+: vcpu $vcpu $2 [0-9]+ pages\$"
+	done
+}
+
+# await_nbdkit FILE: until it listens, which it says in its --pidfile.
+await_nbdkit() {
+	local tries
+	for ((tries = 0; tries < 4000; tries++)); do
+		[ ! -s "$1" ] || return 0
+		sleep 0.05
+	done
+	fail "nbdkit does not listen: $(cat nbd.errors)"
+}
+
 # await_socket NAME: until it can be asked.
 await_socket() {
 	local tries
-	for ((tries = 0; tries < 2000; tries++)); do
+	for ((tries = 0; tries < 4000; tries++)); do
 		"$program" status --control "$1.socket" >/dev/null 2>&1 && return
 		kill -0 "$last_guest" 2>/dev/null || fail "the guest ended: $(cat "$1.errors")"
 		sleep 0.05

@@ -16,7 +16,7 @@ if [ "$kind" = hugetlb ]; then
 fi
 
 start first run --memory "$memory" --vcpus 2 --kind "$kind" --argument 0 "$payloads/fill"
-await first.serial 2 'filled'
+await_each first.serial filled
 ask first snapshot snapshot
 grep -q '^whole ' "$work/output" || fail "the first snapshot is no whole one"
 ask first quit
@@ -25,7 +25,7 @@ sound first.serial
 
 # On demand, from where it was: it never fills anew, and its rounds go on.
 start second restore --kind "$kind" snapshot
-await second.serial 2 'ended round'
+await_each second.serial checked
 ask second status
 grep -qE "state=running vcpus=2 .*kind=$kind " "$work/output" || fail "another machine"
 ask second quit
