@@ -17,7 +17,7 @@ refuses 1 'has said nothing' migrate --timeout 2 --control source.socket "$host:
 run_in "$left" peer nbdkit -f -i $here -p 10809 null
 tries=0
 until ip netns exec "$left" bash -c "exec 3<>/dev/tcp/$here/10809" 2>/dev/null; do
-	[ $((tries += 1)) -lt 200 ] || fail "nbdkit does not listen"
+	[ $((tries += 1)) -lt 2000 ] || fail "nbdkit does not listen"
 	sleep 0.05
 done
 refuses 1 'the peer is no lazyvm' migrate --control source.socket $here:10809

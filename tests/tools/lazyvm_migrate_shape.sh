@@ -15,6 +15,7 @@ destination_of --memory 64M
 refuses 1 'and 67108864 are expected here' migrate --control source.socket $there:"$port"
 stays
 kill "${pid[destination]}"
+ended destination 143
 destination_of --vcpus 1
 refuses 1 'and 1 are expected here' migrate --control source.socket $there:"$port"
 stays

@@ -23,17 +23,15 @@ quits first
 "$lazymem" export snapshot raw
 "$program" state snapshot state
 dd if=/dev/urandom of=raw bs=1M count=2 seek=12 conv=notrunc status=none
-run_in "$left" server nbdkit -f --readonly --unix "$work/nbd" --filter=error file raw \
-	error-pread=EIO error-pread-rate=100% error-file="$work/broken"
-for ((tries = 0; tries < 200; tries++)); do
-	[ ! -S nbd ] || break
-	sleep 0.05
-done
+run_in "$left" nbd nbdkit -f --readonly --unix "$work/nbd" --pidfile "$work/nbd.pid" \
+	--filter=error file raw error-pread=EIO error-pread-rate=100% error-file="$work/broken"
+await_nbdkit nbd.pid
 
+: >source.serial
 run_in "$left" source "$program" restore --kind "$kind" --state state --control source.socket \
 	--serial source.serial "nbd+unix:///?socket=$work/nbd"
-await_socket source
-sleep 0.5
+# All that it ever looks at is there then.
+await source.serial 3 'tick [0-9]+$'
 touch broken
 destination_of
 refuses 1 'Input/output error' migrate --control source.socket "$host:$port"

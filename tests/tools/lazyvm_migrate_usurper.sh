@@ -20,6 +20,7 @@ slow 40mbit
 begin_departure --timeout 2 --tls-psk key
 await_state source 'migration=filling'
 kill -KILL "${pid[destination]}"
+ended destination 137
 await_state source 'destination-lost=yes'
 run_in "$right" usurper "$proxy" $there $there "$port" usurper 0 true
 last_guest=${pid[source]}

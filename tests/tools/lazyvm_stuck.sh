@@ -12,11 +12,11 @@ needs_kvm
 # ends_soon STATUS WHO
 ends_soon() {
 	local tries
-	for ((tries = 0; tries < 600; tries++)); do
+	for ((tries = 0; tries < 1200; tries++)); do
 		kill -0 "$last_guest" 2>/dev/null || break
 		sleep 0.05
 	done
-	[ "$tries" -lt 600 ] || fail "$2 holds it up"
+	[ "$tries" -lt 1200 ] || fail "$2 holds it up"
 	ends "$1"
 }
 
@@ -84,14 +84,23 @@ succeeds state snapshot state
 
 # serve: the image; $server is who does.
 serve() {
-	rm -f nbd
-	nbdkit --exit-with-parent --foreground --readonly --unix "$work/nbd" file image 2>nbd.errors &
+	rm -f nbd nbd.pid
+	nbdkit --exit-with-parent --foreground --readonly --unix "$work/nbd" \
+		--pidfile "$work/nbd.pid" file image 2>nbd.errors &
 	server=$!
 	guests+=("$server")
-	for ((tries = 0; tries < 200; tries++)); do
-		[ ! -S nbd ] || break
-		sleep 0.05
+	await_nbdkit nbd.pid
+}
+
+# await_status NAME PATTERN
+await_status() {
+	local tries
+	for ((tries = 0; tries < 4000; tries++)); do
+		ask "$1" status
+		! grep -qE -- "$2" "$work/output" || return 0
+		sleep 0.02
 	done
+	fail "the status of $1 is never '$2': $(cat "$work/output")"
 }
 
 for way in pause snapshot; do
@@ -107,11 +116,13 @@ for way in pause snapshot; do
 	kill -KILL "$server"
 	wait "$server" 2>/dev/null || true
 	ask lost resume
+	await_status lost ' faults=[1-9]'
 	operand=()
 	[ "$way" = pause ] || operand=(other)
 	"$program" "$way" --control lost.socket "${operand[@]}" 2>asker.errors &
 	asker=$!
-	sleep 0.5
+	await_status lost 'state=paused '
+	sleep 0.3
 	kill -0 "$asker" 2>/dev/null || fail "$way did not wait for the guest: $(cat asker.errors)"
 	ask lost quit
 	ends_soon 0 "the server, and $way,"
