@@ -13,11 +13,11 @@ needs_network
 memory=16M
 for direction in there back; do
 	source_of
-	destination_of --timeout 1
+	destination_of --timeout 4
 	host=$there
 	proxy_of chatter-$direction 0 true
 	# Longer than anybody's patience.
-	depart --timeout 1 --stop-and-copy --bandwidth 8M
+	depart --timeout 4 --stop-and-copy --bandwidth 3M
 	grep -q 'reconnects=0' "$work/output" || fail "somebody was thought to be gone: $(cat "$work/output")"
 	arrived
 done
