@@ -12,10 +12,13 @@ needs_network
 
 destination_of --timeout 2
 
-# say BYTES: what the destination answers until it closes the connection.
+# say BYTES: what the destination answers until it closes the connection. They are sent in one
+# piece: it may be closed before there is time for a second one.
 say() {
-	ip netns exec "$left" timeout 10 bash -c \
-		"exec 3<>/dev/tcp/$there/$port; printf '$1' >&3; cat <&3" >answer || true
+	# shellcheck disable=SC2059 # the format is the bytes
+	printf "$1" >words
+	ip netns exec "$left" timeout 100 bash -c \
+		"exec 3<>/dev/tcp/$there/$port; cat words >&3; cat <&3" >answer || true
 }
 
 say 'GET / HTTP/1.0\r\n\r\n'
