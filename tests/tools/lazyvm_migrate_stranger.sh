@@ -26,13 +26,13 @@ grep -aq 'is no lazyvm' answer || fail "a stranger was not told"
 # Another version of the protocol; a message that is too long; one that nobody says first.
 say 'LZVM\x63\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00'
 grep -aq 'speaks version 99' answer || fail "another version was not told"
-say 'LZVM\x01\x00\x01\x00\xff\xff\xff\xff\x00\x00\x00\x00'
+say 'LZVM\x02\x00\x01\x00\xff\xff\xff\xff\x00\x00\x00\x00'
 grep -aq 'HELLO of 4294967295 bytes' answer || fail "an endless message was not refused"
-say 'LZVM\x01\x00\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00'
+say 'LZVM\x02\x00\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00'
 grep -aq 'checksum is wrong' answer || fail "a damaged message was not refused"
 # Silence, and half a message.
 say ''
-say 'LZVM\x01\x00'
+say 'LZVM\x02\x00'
 [ "$(grep -c 'was turned away' destination.errors)" -eq 6 ] || fail "not all were named"
 source_of
 depart

@@ -138,7 +138,7 @@ static void ranges_come_back(void **state)
 
 static void rounds_come_back(void **state)
 {
-	const struct wire_round round = {.number = 3, .range_count = 1000};
+	const struct wire_round round = {.number = 3, .range_count = 1000, .zero_count = 7};
 	unsigned char payload[WIRE_SMALL_MOST];
 	struct wire_message message =
 		message_of(WIRE_ROUND, payload, wire_put_round(payload, &round));
@@ -148,6 +148,7 @@ static void rounds_come_back(void **state)
 	assert_int_equal(wire_get_round(&message, &got), 0);
 	assert_int_equal(got.number, 3);
 	assert_int_equal(got.range_count, 1000);
+	assert_int_equal(got.zero_count, 7);
 	assert_false(got.is_everything);
 	/* It is no LAST, which has no number. */
 	message.type = WIRE_LAST;
@@ -165,6 +166,20 @@ static void more_ranges_than_pages_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(wire_get_round(&message, &got), -1);
+	drop(&message);
+}
+
+static void more_ranges_of_zeros_than_pages_are_refused(void **state)
+{
+	const struct wire_round round = {.is_everything = true, .zero_count = UINT64_C(1) << 40};
+	unsigned char payload[WIRE_SMALL_MOST];
+	struct wire_message message =
+		message_of(WIRE_LAST, payload, wire_put_round(payload, &round));
+	struct wire_round got;
+
+	(void)state;
+	assert_int_equal(wire_get_round(&message, &got), -1);
+	assert_non_null(strstr(fault_message(), "more than memory"));
 	drop(&message);
 }
 
@@ -256,7 +271,7 @@ static void a_header_comes_back(void **state)
 /* The checksum is that of IEEE 802.3: another implementation can be written. */
 static void the_header_of_alive_never_changes(void **state)
 {
-	static const unsigned char expected[12] = {'L', 'Z', 'V', 'M', 1, 0, WIRE_ALIVE, 0};
+	static const unsigned char expected[12] = {'L', 'Z', 'V', 'M', 2, 0, WIRE_ALIVE, 0};
 	unsigned char header[WIRE_HEADER];
 
 	(void)state;
@@ -365,6 +380,7 @@ int main(void)
 		cmocka_unit_test(ranges_come_back),
 		cmocka_unit_test(rounds_come_back),
 		cmocka_unit_test(more_ranges_than_pages_are_refused),
+		cmocka_unit_test(more_ranges_of_zeros_than_pages_are_refused),
 		cmocka_unit_test(more_regions_than_there_can_be_are_refused),
 		cmocka_unit_test(a_name_with_a_slash_is_refused),
 		cmocka_unit_test(a_port_of_zero_is_refused),

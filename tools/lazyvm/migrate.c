@@ -8,10 +8,10 @@
  *   everything is read that was lazy, nbdkit serves the memory
  *   EXPORT where                        -->  connects to it
  *                                       <--  READY
- *   ROUND, RANGES  (with --rounds)      -->  reads while the guest runs here
+ *   ROUND, RANGES, ZEROS (--rounds)     -->  reads while the guest runs here
  *                                       <--  ROUND_DONE
  *   the guest stops
- *   LAST, RANGES, STATE ...             -->
+ *   LAST, RANGES, ZEROS, STATE ...      -->
  *   SWITCH                              -->  the guest runs there
  *                                       <--  RUNNING
  *                                            reads the rest, what the guest wants first
@@ -186,10 +186,23 @@ static void halt_guest(struct migration *migration)
 	machine_pause(migration->monitor->machine);
 }
 
+static int create_sets(struct migration *migration)
+{
+	struct lazymem_memory *memory = machine_memory(migration->monitor->machine)->memory;
+
+	if (lazymem_dirty_create(memory, &migration->zeros) != 0 ||
+	    (migration->options->rounds > 0 &&
+	     lazymem_dirty_create(memory, &migration->dirty) != 0))
+		return fault_of_library(NULL);
+	return 0;
+}
+
 static int prepare(struct migration *migration)
 {
-	if (migrate_connect(migration) != LINK_OK || greet(migration) != LINK_OK ||
-	    migrate_populate(machine_memory(migration->monitor->machine), tick, migration) != 0 ||
+	if (create_sets(migration) != 0 || migrate_connect(migration) != LINK_OK ||
+	    greet(migration) != LINK_OK ||
+	    migrate_populate(machine_memory(migration->monitor->machine), NULL, tick, migration) !=
+		    0 ||
 	    offer_memory(migration) != LINK_OK)
 		return -1;
 	migrate_set_phase(MIGRATE_COPYING, false);
@@ -266,6 +279,8 @@ static int stop_guest(struct migration *migration)
 	if (machine_save(machine, &migration->state) != 0)
 		return -1;
 	migration->report.state_length = migration->state.length;
+	if (migrate_find_zeros(memory->memory, migration->zeros) != 0)
+		return -1;
 	if (migration->dirty == NULL)
 		return 0;
 	lazymem_dirty_clear(migration->dirty);
@@ -339,6 +354,7 @@ int migrate_run(struct monitor *monitor, const struct migrate_options *options,
 	link_close(&migration.link);
 	export_stop(migration.export);
 	lazymem_dirty_destroy(migration.dirty);
+	lazymem_dirty_destroy(migration.zeros);
 	machine_state_free(&migration.state);
 	migrate_end();
 	*ret_report = migration.report;

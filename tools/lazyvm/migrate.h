@@ -63,6 +63,7 @@ struct migration {
 	struct link link;
 	struct export *export;
 	struct lazymem_dirty *dirty; /* NULL without rounds */
+	struct lazymem_dirty *zeros; /* what the next ROUND or LAST says of them */
 	struct machine_state state;
 	unsigned char token[WIRE_TOKEN];
 	uint64_t paused_ns; /* CLOCK_MONOTONIC when the guest stopped; 0: it runs */
@@ -105,13 +106,28 @@ enum link_result migrate_send_switch(struct migration *migration);
 /* If it was stopped. */
 void migrate_resume_guest(struct migration *migration);
 
-/* ---- migrate_memory.c: read what the guest has not touched yet, so that its
- * memory can be read by others. `tick` is called now and then, and may fail. */
-int migrate_populate(struct guest_memory *memory, int (*tick)(void *context), void *context);
+/* ---- migrate_memory.c */
+
+/* Read what the guest has not touched yet, so that its memory can be read by others, but for
+ * `present`, of which nothing is missing (NULL: no such). `tick` is called now and then, and may
+ * fail. */
+int migrate_populate(struct guest_memory *memory, const struct lazymem_dirty *present,
+		     int (*tick)(void *context), void *context);
+
+/* The first part of the range that is not in the set (NULL: empty): *range is what lies behind it
+ * then. False: there is none. */
+bool migrate_take_gap(const struct lazymem_dirty *set, struct lazymem_guest_range *range,
+		      struct lazymem_guest_range *ret_gap);
+
+/* ---- migrate_zeros.c */
+
+/* Make `zeros` what reads as zeros for sure now and whoever reads the memory file cannot tell. After
+ * migrate_populate: nothing that is not zero may be missing. */
+int migrate_find_zeros(struct lazymem_memory *memory, struct lazymem_dirty *zeros);
 
 /* ---- migrate_rounds.c */
 
-/* What was written, as a ROUND or a LAST. */
+/* What was written, and what is zeros, as a ROUND or a LAST. */
 enum link_result migrate_send_written(struct migration *migration, enum wire_type type,
 				      unsigned number);
 

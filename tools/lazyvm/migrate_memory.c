@@ -12,13 +12,16 @@
  * has a file of base pages, what may be missing is a hole of it; a file of hugetlb pages
  * tells no holes.
  *
- * The same is done where a guest has arrived, before the source is let go.
+ * The same is done where a guest has arrived, before the source is let go. Once all of it was
+ * there nothing is missing ever again: what the guest gives back is zeros. Then nothing is
+ * touched, or it would be made. A process runs one guest.
  */
 #include "fault.h"
 #include "migrate.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -33,7 +36,31 @@ struct ranges {
 	size_t capacity;
 };
 
-static int add_range(struct ranges *ranges, uint64_t start, uint64_t length)
+static atomic_bool is_whole;
+
+bool migrate_take_gap(const struct lazymem_dirty *set, struct lazymem_guest_range *range,
+		      struct lazymem_guest_range *ret_gap)
+{
+	uint64_t start = range->start.value;
+	uint64_t end = start + range->length;
+	struct lazymem_guest_range next = {{end}, 0};
+
+	while (start < end) {
+		if (set == NULL ||
+		    lazymem_dirty_next(set, (lazymem_guest_address){start}, &next) != 0 ||
+		    next.start.value > end)
+			next = (struct lazymem_guest_range){{end}, 0};
+		if (next.start.value > start) {
+			*ret_gap = (struct lazymem_guest_range){{start}, next.start.value - start};
+			*range = (struct lazymem_guest_range){next.start, end - next.start.value};
+			return true;
+		}
+		start = next.start.value + next.length;
+	}
+	return false;
+}
+
+static int add_range(struct ranges *ranges, struct lazymem_guest_range range)
 {
 	if (ranges->count == ranges->capacity) {
 		size_t capacity = ranges->capacity != 0 ? 2 * ranges->capacity : 64;
@@ -44,12 +71,24 @@ static int add_range(struct ranges *ranges, uint64_t start, uint64_t length)
 		ranges->items = grown;
 		ranges->capacity = capacity;
 	}
-	ranges->items[ranges->count++] = (struct lazymem_guest_range){{start}, length};
+	ranges->items[ranges->count++] = range;
+	return 0;
+}
+
+static int add_gaps(struct ranges *ranges, const struct lazymem_dirty *present,
+		    struct lazymem_guest_range range)
+{
+	struct lazymem_guest_range gap;
+
+	while (migrate_take_gap(present, &range, &gap))
+		if (add_range(ranges, gap) != 0)
+			return -1;
 	return 0;
 }
 
 /* What the region's backing object has data for. */
-static int find_data(struct lazymem_region *region, struct ranges *ranges)
+static int find_data(struct lazymem_region *region, const struct lazymem_dirty *present,
+		     struct ranges *ranges)
 {
 	struct lazymem_backing *backing = lazymem_region_backing(region);
 	uint64_t base = lazymem_region_base(region).value;
@@ -62,17 +101,19 @@ static int find_data(struct lazymem_region *region, struct ranges *ranges)
 		if (lazymem_backing_extent(backing, offset + at, length - at, &extent) != 0)
 			return fault_of_library("the holes of the guest's memory");
 		if (extent.kind == LAZYMEM_EXTENT_DATA &&
-		    add_range(ranges, base + at, extent.length) != 0)
+		    add_gaps(ranges, present,
+			     (struct lazymem_guest_range){{base + at}, extent.length}) != 0)
 			return -1;
 		at += extent.length;
 	}
 	return 0;
 }
 
-static int find_all_data(struct lazymem_memory *memory, struct ranges *ranges)
+static int find_all_data(struct lazymem_memory *memory, const struct lazymem_dirty *present,
+			 struct ranges *ranges)
 {
 	for (size_t i = 0; i < lazymem_memory_region_count(memory); i++)
-		if (find_data(lazymem_memory_region(memory, i), ranges) != 0)
+		if (find_data(lazymem_memory_region(memory, i), present, ranges) != 0)
 			return -1;
 	return 0;
 }
@@ -194,13 +235,18 @@ static int populate(struct guest_memory *memory, const struct ranges *ranges,
 	return 0;
 }
 
-int migrate_populate(struct guest_memory *memory, int (*tick)(void *context), void *context)
+int migrate_populate(struct guest_memory *memory, const struct lazymem_dirty *present,
+		     int (*tick)(void *context), void *context)
 {
 	struct ranges ranges = {0};
 	int result = -1;
 
-	if (find_all_data(memory->memory, &ranges) == 0)
+	if (atomic_load(&is_whole))
+		return 0;
+	if (find_all_data(memory->memory, present, &ranges) == 0)
 		result = populate(memory, &ranges, tick, context);
 	free(ranges.items);
+	if (result == 0)
+		atomic_store(&is_whole, true);
 	return result;
 }

@@ -16,12 +16,12 @@
 /* So little can be left to post-copy: a few milliseconds of it. */
 #define LITTLE ((uint64_t)1 << 20)
 
-static uint64_t count_ranges(const struct lazymem_dirty *dirty)
+static uint64_t count_ranges(const struct lazymem_dirty *set)
 {
 	struct lazymem_guest_range range = {{0}, 0};
 	uint64_t count = 0;
 
-	while (lazymem_dirty_next(dirty, range.start, &range) == 0) {
+	while (lazymem_dirty_next(set, range.start, &range) == 0) {
 		count++;
 		if (lazymem_guest_address_add(range.start, range.length, &range.start) != 0)
 			break;
@@ -29,7 +29,9 @@ static uint64_t count_ranges(const struct lazymem_dirty *dirty)
 	return count;
 }
 
-static enum link_result send_ranges(struct link *link, const struct lazymem_dirty *dirty)
+/* RANGES or ZEROS. */
+static enum link_result send_ranges(struct link *link, enum wire_type type,
+				    const struct lazymem_dirty *set)
 {
 	struct lazymem_guest_range *ranges = calloc(WIRE_RANGES_MOST, sizeof(*ranges));
 	unsigned char *payload = malloc(WIRE_PAYLOAD_MOST);
@@ -43,11 +45,11 @@ static enum link_result send_ranges(struct link *link, const struct lazymem_dirt
 		result = LINK_STOPPED;
 	}
 	while (result == LINK_OK && more) {
-		more = lazymem_dirty_next(dirty, range.start, &range) == 0;
+		more = lazymem_dirty_next(set, range.start, &range) == 0;
 		if (more)
 			ranges[count++] = range;
 		if (count == WIRE_RANGES_MOST || (!more && count > 0)) {
-			result = link_send(link, WIRE_RANGES, payload,
+			result = link_send(link, type, payload,
 					   wire_put_ranges(payload, ranges, count));
 			count = 0;
 		}
@@ -62,20 +64,32 @@ static enum link_result send_ranges(struct link *link, const struct lazymem_dirt
 enum link_result migrate_send_written(struct migration *migration, enum wire_type type,
 				      unsigned number)
 {
-	struct lazymem_dirty *dirty = migration->dirty;
-	bool is_everything = dirty == NULL || number == 1;
+	bool is_everything = migration->dirty == NULL || number == 1;
 	const struct wire_round round = {
 		.number = number,
 		.is_everything = is_everything,
-		.range_count = is_everything ? 0 : count_ranges(dirty),
+		.range_count = is_everything ? 0 : count_ranges(migration->dirty),
+		.zero_count = count_ranges(migration->zeros),
 	};
 	unsigned char payload[WIRE_SMALL_MOST];
-	enum link_result result =
-		link_send(&migration->link, type, payload, wire_put_round(payload, &round));
+	struct link *link = &migration->link;
+	enum link_result result = link_send(link, type, payload, wire_put_round(payload, &round));
 
-	if (result != LINK_OK || is_everything)
-		return result;
-	return send_ranges(&migration->link, dirty);
+	if (result == LINK_OK && !is_everything)
+		result = send_ranges(link, WIRE_RANGES, migration->dirty);
+	if (result == LINK_OK && round.zero_count > 0)
+		result = send_ranges(link, WIRE_ZEROS, migration->zeros);
+	return result;
+}
+
+/* Later rounds are of what was written, which is mostly no zeros. */
+static int find_round_zeros(struct migration *migration, unsigned number)
+{
+	if (number == 1)
+		return migrate_find_zeros(machine_memory(migration->monitor->machine)->memory,
+					  migration->zeros);
+	lazymem_dirty_clear(migration->zeros);
+	return 0;
 }
 
 static enum link_result copy_round(struct migration *migration, unsigned number)
@@ -89,6 +103,8 @@ static enum link_result copy_round(struct migration *migration, unsigned number)
 		fault_of_library("what the guest has written");
 		return LINK_STOPPED;
 	}
+	if (find_round_zeros(migration, number) != 0)
+		return LINK_STOPPED;
 	result = migrate_send_written(migration, WIRE_ROUND, number);
 	if (result == LINK_OK)
 		result = migrate_expect(migration, WIRE_ROUND_DONE, &message);
@@ -101,13 +117,6 @@ enum link_result migrate_copy_rounds(struct migration *migration)
 {
 	unsigned most = migration->options->rounds;
 
-	if (most == 0)
-		return LINK_OK;
-	if (lazymem_dirty_create(machine_memory(migration->monitor->machine)->memory,
-				 &migration->dirty) != 0) {
-		fault_of_library(NULL);
-		return LINK_STOPPED;
-	}
 	for (unsigned number = 1; number <= most; number++) {
 		enum link_result result = copy_round(migration, number);
 

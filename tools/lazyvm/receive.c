@@ -112,6 +112,7 @@ static enum link_result hear_arriving(struct receiver *receiver, const struct wi
 		result = arrival_take_round(arrival, message);
 		break;
 	case WIRE_RANGES:
+	case WIRE_ZEROS:
 		result = arrival_take_ranges(arrival, message);
 		break;
 	case WIRE_STATE:
@@ -127,7 +128,9 @@ static enum link_result hear_arriving(struct receiver *receiver, const struct wi
 		fault("the source said %s out of turn", wire_type_name(message->type));
 		return LINK_NONSENSE;
 	}
-	if (result == 0 && (message->type == WIRE_ROUND || message->type == WIRE_RANGES) &&
+	if (result == 0 &&
+	    (message->type == WIRE_ROUND || message->type == WIRE_RANGES ||
+	     message->type == WIRE_ZEROS) &&
 	    !arrival->has_last && arrival_has_ranges(arrival))
 		result = arrival_start_job(arrival, JOB_PULL);
 	return result == 0 ? LINK_OK : LINK_NONSENSE;

@@ -94,10 +94,12 @@ struct arrival {
 	struct lazymem_backing *backings[GUEST_MEMORY_REGIONS_MAX];
 	pthread_mutex_t probe_lock;    /* of the next */
 	struct lazymem_backing *probe; /* asked for what is data now, by JOB_PULL; or NULL */
-	struct lazymem_dirty *present; /* pages that were pulled; NULL: no machine yet */
+	struct lazymem_dirty *present; /* pages that are not missing; NULL: no machine yet */
 	struct lazymem_dirty *written; /* pages that a ROUND or a LAST is about */
+	struct lazymem_dirty *zeros;   /* pages that it says are zeros, written or not */
 	struct wire_round round;       /* which one that is */
 	uint64_t ranges_there;         /* of it */
+	uint64_t zeros_there;          /* the same of its zeros */
 	uint64_t ranges_end;           /* guest address that the next one lies behind */
 	bool has_last;                 /* it is a LAST */
 	bool is_attached;              /* the memory */
@@ -127,12 +129,15 @@ int arrival_start_job(struct arrival *arrival, enum arrival_job job);
 /* Which job has ended since it was last asked, if any has, and how. */
 enum arrival_job arrival_take_job(struct arrival *arrival, int *ret_result);
 
-/* A ROUND or a LAST begins; its ranges; are they all there? */
+/* A ROUND or a LAST begins; its RANGES or ZEROS; are they all there? */
 int arrival_take_round(struct arrival *arrival, const struct wire_message *message);
 int arrival_take_ranges(struct arrival *arrival, const struct wire_message *message);
 bool arrival_has_ranges(const struct arrival *arrival);
 
 int arrival_take_state(struct arrival *arrival, const struct wire_message *message);
+
+/* What is zeros needs not be read. Nobody may use the memory yet. */
+int arrival_fill_zeros(struct arrival *arrival);
 
 /* SWITCH: memory and state are made what they were there. The vCPUs stand still. */
 int arrival_switch(struct arrival *arrival, const struct wire_message *message);

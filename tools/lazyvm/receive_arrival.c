@@ -163,22 +163,56 @@ int arrival_take_round(struct arrival *arrival, const struct wire_message *messa
 		return fault("the source said %s, and has announced no rounds",
 			     wire_type_name(message->type));
 	arrival->ranges_there = 0;
+	arrival->zeros_there = 0;
 	arrival->ranges_end = 0;
 	arrival->has_last = message->type == WIRE_LAST;
 	arrival->state.length = 0;
 	lazymem_dirty_clear(arrival->written);
+	lazymem_dirty_clear(arrival->zeros);
 	return 0;
 }
 
 /* They ascend: so all of them together are no more work than memory has pages. */
-static int take_range(struct arrival *arrival, struct lazymem_guest_range range)
+static int take_range(struct arrival *arrival, struct lazymem_dirty *set,
+		      struct lazymem_guest_range range)
 {
 	if (range.start.value < arrival->ranges_end)
-		return fault("the source said RANGES that do not ascend");
-	if (lazymem_dirty_add(arrival->written, range) != 0)
-		return fault_of_library("what the source has written");
+		return fault("the source said ranges that do not ascend");
+	if (lazymem_dirty_add(set, range) != 0)
+		return fault_of_library("what the source says of its memory");
 	arrival->ranges_end = range.start.value + range.length;
 	return 0;
+}
+
+/* A page of ours is zeros as a whole, or else what is not zeros of it would be lost. */
+static int take_zeros(struct arrival *arrival, struct lazymem_guest_range range)
+{
+	if ((range.start.value | range.length) % GUEST_MEMORY_ALIGNMENT != 0)
+		return fault("the source said that [0x%" PRIx64 "+0x%" PRIx64
+			     "] is zeros, which is not in blocks of 2 MiB",
+			     range.start.value, range.length);
+	return take_range(arrival, arrival->zeros, range);
+}
+
+/* How many may still come. ZEROS come after RANGES. */
+static uint64_t ranges_left(const struct arrival *arrival, enum wire_type type)
+{
+	uint64_t left = arrival->round.range_count - arrival->ranges_there;
+
+	if (type == WIRE_RANGES)
+		return left;
+	return left == 0 ? arrival->round.zero_count - arrival->zeros_there : 0;
+}
+
+static void note_ranges(struct arrival *arrival, enum wire_type type, size_t count)
+{
+	if (type == WIRE_RANGES)
+		arrival->ranges_there += count;
+	else
+		arrival->zeros_there += count;
+	/* Those of the other kind begin anew. */
+	if (type == WIRE_RANGES && ranges_left(arrival, type) == 0)
+		arrival->ranges_end = 0;
 }
 
 int arrival_take_ranges(struct arrival *arrival, const struct wire_message *message)
@@ -187,18 +221,25 @@ int arrival_take_ranges(struct arrival *arrival, const struct wire_message *mess
 
 	if (arrival->machine == NULL || arrival->job != JOB_NONE ||
 	    message->length % sizeof(uint64_t[2]) != 0 ||
-	    count > arrival->round.range_count - arrival->ranges_there)
-		return fault("the source said RANGES out of turn, or too many");
-	for (size_t i = 0; i < count; i++)
-		if (take_range(arrival, wire_get_range(message, i)) != 0)
+	    count > ranges_left(arrival, message->type))
+		return fault("the source said %s out of turn, or too many",
+			     wire_type_name(message->type));
+	for (size_t i = 0; i < count; i++) {
+		struct lazymem_guest_range range = wire_get_range(message, i);
+
+		if ((message->type == WIRE_ZEROS
+			     ? take_zeros(arrival, range)
+			     : take_range(arrival, arrival->written, range)) != 0)
 			return -1;
-	arrival->ranges_there += count;
+	}
+	note_ranges(arrival, message->type, count);
 	return 0;
 }
 
 bool arrival_has_ranges(const struct arrival *arrival)
 {
-	return arrival->ranges_there == arrival->round.range_count;
+	return arrival->ranges_there == arrival->round.range_count &&
+	       arrival->zeros_there == arrival->round.zero_count;
 }
 
 /* ---- the switch-over ------------------------------------------------------------------------- */
@@ -272,11 +313,29 @@ static int drop_written(struct arrival *arrival)
 	return 0;
 }
 
+/* Whatever is there of them is given back; and a page that is present and not there reads as
+ * zeros. */
+int arrival_fill_zeros(struct arrival *arrival)
+{
+	struct lazymem_memory *memory = machine_memory(arrival->machine)->memory;
+	struct lazymem_guest_range range = {{0}, 0};
+
+	while (lazymem_dirty_next(arrival->zeros, range.start, &range) == 0) {
+		if (lazymem_memory_discard(memory, range.start, range.length) != 0 ||
+		    lazymem_dirty_add(arrival->present, range) != 0)
+			return fault_of_library("what the source says is zeros");
+		if (lazymem_guest_address_add(range.start, range.length, &range.start) != 0)
+			break;
+	}
+	return 0;
+}
+
 int arrival_switch(struct arrival *arrival, const struct wire_message *message)
 {
 	const struct lazymem_dirty *present = arrival->present;
 
-	if (check_state(arrival, message) != 0 || drop_written(arrival) != 0)
+	if (check_state(arrival, message) != 0 || drop_written(arrival) != 0 ||
+	    arrival_fill_zeros(arrival) != 0)
 		return -1;
 	if (lazymem_dirty_length(present) == 0)
 		present = NULL;
@@ -304,6 +363,7 @@ void arrival_destroy(struct arrival *arrival)
 	 * machine: it takes the last references to them with it. */
 	lazymem_dirty_destroy(arrival->present);
 	lazymem_dirty_destroy(arrival->written);
+	lazymem_dirty_destroy(arrival->zeros);
 	machine_destroy(arrival->machine);
 	machine_state_free(&arrival->state);
 	pthread_mutex_destroy(&arrival->probe_lock);

@@ -147,7 +147,8 @@ static int create_machine(struct arrival *arrival)
 		return -1;
 	memory = machine_memory(arrival->machine)->memory;
 	if (lazymem_dirty_create(memory, &arrival->present) != 0 ||
-	    lazymem_dirty_create(memory, &arrival->written) != 0)
+	    lazymem_dirty_create(memory, &arrival->written) != 0 ||
+	    lazymem_dirty_create(memory, &arrival->zeros) != 0)
 		return fault_of_library(NULL);
 	return 0;
 }
@@ -288,6 +289,20 @@ static void set_probe(struct arrival *arrival, struct lazymem_backing *probe)
 	pthread_mutex_unlock(&arrival->probe_lock);
 }
 
+/* But for what is zeros. */
+static int pull_extent(struct pull *pull, struct arrival *arrival, size_t index, uint64_t start,
+		       uint64_t length)
+{
+	uint64_t base = arrival->hello.memory.regions[index].base;
+	struct lazymem_guest_range range = {{base + start}, length};
+	struct lazymem_guest_range gap;
+
+	while (migrate_take_gap(arrival->zeros, &range, &gap))
+		if (pull_bytes(pull, arrival, index, gap.start.value - base, gap.length) != 0)
+			return -1;
+	return 0;
+}
+
 static int pull_data(struct pull *pull, struct arrival *arrival, size_t index,
 		     struct lazymem_backing *probe)
 {
@@ -303,7 +318,7 @@ static int pull_data(struct pull *pull, struct arrival *arrival, size_t index,
 		if (lazymem_backing_extent(probe, at, length - at, &extent) != 0)
 			return fault_of_library(NULL);
 		if (extent.kind == LAZYMEM_EXTENT_DATA &&
-		    pull_bytes(pull, arrival, index, at, extent.length) != 0)
+		    pull_extent(pull, arrival, index, at, extent.length) != 0)
 			return -1;
 		at += extent.length;
 	}
@@ -373,7 +388,9 @@ int arrival_pull(struct arrival *arrival)
 
 	pthread_mutex_init(&pull.lock, NULL);
 	pthread_cond_init(&pull.ended, NULL);
-	result = pull_round(&pull, arrival);
+	result = arrival_fill_zeros(arrival);
+	if (result == 0)
+		result = pull_round(&pull, arrival);
 	ended = await_reads(&pull); /* the reads are on our stack */
 	pthread_cond_destroy(&pull.ended);
 	pthread_mutex_destroy(&pull.lock);
@@ -397,7 +414,7 @@ int arrival_fill(struct arrival *arrival)
 	for (size_t i = 0; i < arrival->hello.memory.region_count; i++)
 		if (lazymem_nbd_update_extents(arrival->backings[i]) != 0)
 			return fault_of_library("the holes of the source's memory");
-	return migrate_populate(machine_memory(arrival->machine), tick, arrival);
+	return migrate_populate(machine_memory(arrival->machine), arrival->present, tick, arrival);
 }
 
 static uint64_t received(const struct arrival *arrival)

@@ -36,6 +36,7 @@ enum {
 #define HELLO_MOST (HELLO_LEAST + (size_t)GUEST_MEMORY_REGIONS_MAX * 16)
 #define EXPORT_LEAST ((size_t)24)
 #define EXPORT_MOST (EXPORT_LEAST + (size_t)GUEST_MEMORY_REGIONS_MAX * (WIRE_NAME_MOST + 1))
+#define RANGES_MOST (GUEST_MEMORY_MOST / 4096) /* each is a page at least */
 
 static const struct type {
 	const char *name;
@@ -47,10 +48,10 @@ static const struct type {
 	[WIRE_REFUSE] = {"REFUSE", 0, WIRE_SENTENCE_MOST},
 	[WIRE_EXPORT] = {"EXPORT", EXPORT_LEAST, EXPORT_MOST},
 	[WIRE_READY] = {"READY", 0, 0},
-	[WIRE_ROUND] = {"ROUND", 16, 16},
+	[WIRE_ROUND] = {"ROUND", 24, 24},
 	[WIRE_RANGES] = {"RANGES", 16, WIRE_RANGES_MOST * 16},
 	[WIRE_ROUND_DONE] = {"ROUND_DONE", 8, 8},
-	[WIRE_LAST] = {"LAST", 16, 16},
+	[WIRE_LAST] = {"LAST", 24, 24},
 	[WIRE_STATE] = {"STATE", 1, WIRE_STATE_MOST},
 	[WIRE_SWITCH] = {"SWITCH", 8, 8},
 	[WIRE_RUNNING] = {"RUNNING", 8, 8},
@@ -62,6 +63,7 @@ static const struct type {
 	[WIRE_CANCEL] = {"CANCEL", 0, WIRE_SENTENCE_MOST},
 	[WIRE_RETURN] = {"RETURN", WIRE_TOKEN, WIRE_TOKEN},
 	[WIRE_STANDING] = {"STANDING", 8, 8},
+	[WIRE_ZEROS] = {"ZEROS", 16, WIRE_RANGES_MOST * 16},
 };
 
 const char *wire_type_name(unsigned type)
@@ -345,7 +347,7 @@ int wire_get_export(const struct wire_message *message, struct wire_export *ret_
 	return 0;
 }
 
-/* ---- ROUND, LAST, RANGES ------------------------------------------------------------ */
+/* ---- ROUND, LAST, RANGES, ZEROS ----------------------------------------------------- */
 
 size_t wire_put_round(unsigned char *payload, const struct wire_round *round)
 {
@@ -354,6 +356,7 @@ size_t wire_put_round(unsigned char *payload, const struct wire_round *round)
 	put_number(payload, &at, round->number, 4);
 	put_number(payload, &at, round->is_everything, 4);
 	put_number(payload, &at, round->range_count, 8);
+	put_number(payload, &at, round->zero_count, 8);
 	return at;
 }
 
@@ -366,6 +369,7 @@ int wire_get_round(const struct wire_message *message, struct wire_round *ret_ro
 	round.number = (uint32_t)take_number(&reader, 4);
 	everything = take_number(&reader, 4);
 	round.range_count = take_number(&reader, 8);
+	round.zero_count = take_number(&reader, 8);
 	if (take_end(&reader) != 0)
 		return -1;
 	if (everything > 1 || (everything == 1 && round.range_count != 0))
@@ -374,10 +378,10 @@ int wire_get_round(const struct wire_message *message, struct wire_round *ret_ro
 	if ((message->type == WIRE_LAST) != (round.number == 0))
 		return fault("a message %s of the peer is of round %u",
 			     wire_type_name(message->type), round.number);
-	/* Each is a page at least. */
-	if (round.range_count > GUEST_MEMORY_MOST / 4096)
-		return fault("the peer announces %llu ranges, more than memory can have",
-			     (unsigned long long)round.range_count);
+	if (round.range_count > RANGES_MOST || round.zero_count > RANGES_MOST)
+		return fault("the peer announces %llu and %llu ranges, more than memory can have",
+			     (unsigned long long)round.range_count,
+			     (unsigned long long)round.zero_count);
 	round.is_everything = everything == 1;
 	*ret_round = round;
 	return 0;

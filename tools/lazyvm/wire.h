@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_HEADER ((size_t)16)
 #define WIRE_PAYLOAD_MOST ((size_t)1 << 20)
 #define WIRE_SENTENCE_MOST ((size_t)512)
@@ -36,7 +36,7 @@ enum wire_type {
 	WIRE_REFUSE,     /* SD a sentence; nothing more follows, nothing has been done */
 	WIRE_EXPORT,     /* S  where the memory is to be had */
 	WIRE_READY,      /*  D I have it open */
-	WIRE_ROUND,      /* S  read this while I run; RANGES follow */
+	WIRE_ROUND,      /* S  read this while I run; RANGES and ZEROS follow */
 	WIRE_RANGES,     /* S  of a ROUND or of a LAST */
 	WIRE_ROUND_DONE, /*  D I have */
 	WIRE_LAST,   /* S  I stand still; what was written since follows, then STATE, then SWITCH */
@@ -51,6 +51,7 @@ enum wire_type {
 	WIRE_CANCEL,   /* S  a sentence; forget it */
 	WIRE_RETURN,   /* S  in place of HELLO: here I am again; what became of us? */
 	WIRE_STANDING, /*  D this */
+	WIRE_ZEROS,    /* S  of a ROUND or of a LAST, after its RANGES: this reads as zeros */
 	WIRE_TYPES,
 };
 
@@ -123,12 +124,13 @@ int wire_get_export(const struct wire_message *message, struct wire_export *ret_
 struct wire_round {
 	uint32_t number;      /* from 1 on */
 	bool is_everything;   /* and no ranges */
-	uint64_t range_count; /* that follow in RANGES */
+	uint64_t range_count; /* that follow in RANGES: what was written */
+	uint64_t zero_count;  /* that follow in ZEROS: what need not be read, written or not */
 };
 size_t wire_put_round(unsigned char *payload, const struct wire_round *round);
 int wire_get_round(const struct wire_message *message, struct wire_round *ret_round);
 
-/* WIRE_RANGES: `payload` has 16 bytes for each. */
+/* WIRE_RANGES and WIRE_ZEROS: `payload` has 16 bytes for each. */
 size_t wire_put_ranges(unsigned char *payload, const struct lazymem_guest_range *ranges,
 		       size_t count);
 size_t wire_range_count(const struct wire_message *message);
