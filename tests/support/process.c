@@ -33,11 +33,45 @@ static size_t lines(const char *path)
 	return n;
 }
 
+/* A thread that was joined is listed until the kernel has done with it. */
+static bool is_exiting(const char *thread)
+{
+	const unsigned exiting = 4; /* PF_EXITING of <linux/sched.h>, set before it can be joined */
+	char path[300], line[512];
+	bool found = false;
+	unsigned flags = exiting;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/stat", thread);
+	FILE *file = fopen(path, "re");
+	if (file && fgets(line, sizeof(line), file)) {
+		const char *after_name = strrchr(line, ')');
+
+		found = after_name &&
+			sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1;
+	}
+	if (file)
+		fclose(file);
+	return !found || (flags & exiting) != 0;
+}
+
+static size_t living_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *entry;
+	size_t n = 0;
+
+	assert_non_null(tasks);
+	while ((entry = readdir(tasks)) != NULL)
+		n += entry->d_name[0] != '.' && !is_exiting(entry->d_name);
+	closedir(tasks);
+	return n;
+}
+
 struct residue residue_now(void)
 {
 	return (struct residue){
 		.descriptors = entries("/proc/self/fd"),
-		.threads = entries("/proc/self/task"),
+		.threads = living_threads(),
 		.mappings = lines("/proc/self/maps"),
 	};
 }
