@@ -43,6 +43,9 @@ static inline int set_up(void **state)
 	return lazymem_bytes_create(sample, LENGTH, note_close, NULL, &inner);
 }
 
+/* What is held up for so long is as good as lost; no machine is as slow. */
+#define HOUR (UINT64_C(3600) * 1000000000)
+
 static inline uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -54,7 +57,7 @@ static inline uint64_t now_ns(void)
 /* Every wrapper lets go of the inner object, some on a thread of their own. */
 static inline int tear_down(void **state)
 {
-	const uint64_t deadline = now_ns() + UINT64_C(5000000000);
+	const uint64_t deadline = now_ns() + HOUR / 20;
 
 	(void)state;
 	lazymem_backing_unref(inner);
