@@ -18,7 +18,7 @@ mixed image 256
 nbdkit --foreground --exit-with-parent --readonly --unix "$work/a,b" --pidfile "$work/pid" \
 	file image >/dev/null 2>&1 &
 server=$!
-for ((i = 0; i < 500; i++)); do
+for ((i = 0; i < 10000; i++)); do
 	[ ! -e pid ] || break
 	sleep 0.02
 done

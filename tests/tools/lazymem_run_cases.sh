@@ -36,7 +36,7 @@ plainly() {
 	plain_status=0
 	# The shell says to its own stderr that a program was killed.
 	{
-		timeout 30 "$run_program" "$1" "$memory" "$length" "$seed" </dev/null \
+		timeout 200 "$run_program" "$1" "$memory" "$length" "$seed" </dev/null \
 			>"$work/output" 2>"$work/errors" || plain_status=$?
 	} 2>/dev/null
 	sort "$work/output" >"$work/plain_output"
@@ -51,7 +51,7 @@ runs() {
 	rm -f "$memory"
 	status=0
 	{
-		timeout 30 "$program" run --memory "$memory=$image" --create "$@" </dev/null \
+		timeout 200 "$program" run --memory "$memory=$image" --create "$@" </dev/null \
 			>"$work/output" 2>"$work/errors" || status=$?
 	} 2>/dev/null
 	[ "$status" -ne 77 ] || skip "$(cat "$work/errors")"
@@ -93,7 +93,7 @@ holds() {
 # until_says TEXT FILE: the program has come so far.
 until_says() {
 	local tries
-	for ((tries = 0; tries < 1000; tries++)); do
+	for ((tries = 0; tries < 10000; tries++)); do
 		! grep -qs "$1" "$2" || return 0
 		sleep 0.01
 	done

@@ -111,7 +111,7 @@ in_background() {
 # until_says TEXT FILE
 until_says() {
 	local tries
-	for ((tries = 0; tries < 500; tries++)); do
+	for ((tries = 0; tries < 10000; tries++)); do
 		! grep -q "$1" "$2" || return 0
 		sleep 0.01
 	done
@@ -146,7 +146,7 @@ ends 9
 # The group is stopped and goes on.
 in_background "trap 'exit 9' TERM; echo ready; $loop"
 kill -s TSTP -- -$process
-for ((tries = 0; tries < 500; tries++)); do
+for ((tries = 0; tries < 10000; tries++)); do
 	states=$(ps -o stat= --ppid $process -p $process | cut -c1 | tr -d '\n')
 	[ "$states" != TT ] || break
 	sleep 0.01
@@ -175,7 +175,7 @@ if command -v script >/dev/null; then
 	END
 	printf '%q ' "${stats[@]}" sh count >typed
 	{
-		for ((tries = 0; tries < 500; tries++)); do
+		for ((tries = 0; tries < 10000; tries++)); do
 			[ ! -e ready ] || break
 			sleep 0.01
 		done

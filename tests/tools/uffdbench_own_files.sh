@@ -21,7 +21,7 @@ own_file() {
 	python3 - "$runner" "$work/files" <<'END'
 import os, sys, time
 runner, directory = sys.argv[1:]
-for attempt in range(100):
+for attempt in range(4000):
     time.sleep(0.05)
     paths = [f"/proc/{runner}/fd/{fd}" for fd in os.listdir(f"/proc/{runner}/fd")]
     # By inode: what is open now and gone in a moment is no file of ours.
@@ -53,7 +53,7 @@ with open(sys.argv[1], "rb") as file:
         held[0], held[len(held) - 1]
         time.sleep(0.01)
 END
-	for _ in $(seq 200); do
+	for _ in $(seq 2000); do
 		! grep -q 'the source is not cold' "$work/errors" || break
 		sleep 0.1
 	done

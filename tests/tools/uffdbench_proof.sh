@@ -17,10 +17,10 @@ with open(sys.argv[1], "rb") as image:
     held = mmap.mmap(image.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
     total = sum(held[at] for at in range(0, len(held), 4096))
     os.close(os.open(sys.argv[2], os.O_CREAT, 0o600))
-    time.sleep(60)
+    time.sleep(600)
 END
 holder=$!
-for _ in $(seq 100); do
+for _ in $(seq 2000); do
 	[ ! -e "$work/held" ] || break
 	sleep 0.1
 done
