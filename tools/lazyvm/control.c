@@ -8,6 +8,9 @@
  * with too few words is answered with an error; the connection lives on, except after
  * the first two.
  *
+ * A connection is closed by its thread, whose place is taken by the next: one that has ended holds
+ * no descriptor that another waits for.
+ *
  * Only the owner of the process may connect (mode 0600). Stopping shuts every
  * connection's reading side, so a verb that runs still gets its answer out, and its
  * thread finds the end of the connection after that. Who does not read his answers is
@@ -17,9 +20,9 @@
 #include "complain.h"
 #include "control_words.h"
 #include "fault.h"
+#include "link.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,9 +40,9 @@
 
 struct connection {
 	struct control *control;
-	int fd; /* -1: this place is free */
 	pthread_t thread;
-	bool is_over; /* its thread has nothing more to do */
+	bool has_thread; /* else this place is free */
+	int fd;          /* -1: it is closed */
 };
 
 struct control {
@@ -49,7 +52,7 @@ struct control {
 	int stop; /* an eventfd */
 	pthread_t thread;
 	bool has_thread;
-	pthread_mutex_t lock; /* of the connections */
+	pthread_mutex_t lock; /* of the connections' fd */
 	struct connection connections[CONTROL_CONNECTIONS_MAX];
 };
 
@@ -163,8 +166,9 @@ static void *connection_thread(void *context)
 
 	serve_connection(connection);
 	pthread_mutex_lock(&connection->control->lock);
-	shutdown(connection->fd, SHUT_RDWR);
-	connection->is_over = true;
+	shutdown(connection->fd, SHUT_RDWR); /* a child may have it for a moment */
+	close(connection->fd);
+	connection->fd = -1;
 	pthread_mutex_unlock(&connection->control->lock);
 	return NULL;
 }
@@ -174,9 +178,7 @@ static void *connection_thread(void *context)
 static void release_connection(struct connection *connection)
 {
 	pthread_join(connection->thread, NULL);
-	close(connection->fd);
-	connection->fd = -1;
-	connection->is_over = false;
+	connection->has_thread = false;
 }
 
 /* A place for one more; NULL: all are taken. On the thread that accepts. */
@@ -187,11 +189,11 @@ static struct connection *find_place(struct control *control)
 		bool is_over;
 
 		pthread_mutex_lock(&control->lock);
-		is_over = connection->is_over;
+		is_over = connection->fd < 0;
 		pthread_mutex_unlock(&control->lock);
-		if (is_over)
+		if (is_over && connection->has_thread)
 			release_connection(connection);
-		if (connection->fd < 0)
+		if (is_over)
 			return connection;
 	}
 	return NULL;
@@ -206,25 +208,20 @@ static void refuse_connection(int fd, const char *why)
 	close(fd);
 }
 
-static void accept_one(struct control *control)
+static void let_in(struct control *control, int fd)
 {
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
-	const int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
 	struct connection *place;
 
-	if (fd < 0)
-		return;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	place = find_place(control);
 	if (place == NULL) {
 		refuse_connection(fd, "too many connections");
 		return;
 	}
-	place->control = control;
-	pthread_mutex_lock(&control->lock);
-	place->fd = fd;
-	pthread_mutex_unlock(&control->lock);
-	if (pthread_create(&place->thread, NULL, connection_thread, place) != 0) {
+	*place = (struct connection){.control = control, .fd = fd};
+	place->has_thread = pthread_create(&place->thread, NULL, connection_thread, place) == 0;
+	if (!place->has_thread) {
 		place->fd = -1;
 		refuse_connection(fd, "no thread for this connection");
 	}
@@ -233,17 +230,10 @@ static void accept_one(struct control *control)
 static void *accept_thread(void *context)
 {
 	struct control *control = context;
-	struct pollfd polled[2] = {{.fd = control->listener, .events = POLLIN},
-				   {.fd = control->stop, .events = POLLIN}};
+	int fd;
 
-	while (polled[1].revents == 0) {
-		if (poll(polled, 2, -1) < 0) {
-			if (errno != EINTR)
-				break;
-		} else if (polled[0].revents != 0) {
-			accept_one(control);
-		}
-	}
+	while ((fd = link_accept(control->listener, control->stop, SOCK_CLOEXEC)) >= 0)
+		let_in(control, fd);
 	return NULL;
 }
 
@@ -335,9 +325,12 @@ static void stop_threads(struct control *control)
 	for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
 		struct connection *connection = &control->connections[i];
 
-		if (connection->fd < 0)
+		if (!connection->has_thread)
 			continue;
-		shutdown(connection->fd, SHUT_RD);
+		pthread_mutex_lock(&control->lock);
+		if (connection->fd >= 0)
+			shutdown(connection->fd, SHUT_RD);
+		pthread_mutex_unlock(&control->lock);
 		release_connection(connection);
 	}
 }

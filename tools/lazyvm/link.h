@@ -57,6 +57,10 @@ struct link {
 int link_listen(const char *address, int *ret_fd);
 enum link_result link_connect(struct link *link, const char *address);
 
+/* Wait for a connection, also when there is no descriptor or no memory for it yet: its
+ * descriptor, or -1 when `stop_fd` can be read. `flags` as for accept4. */
+int link_accept(int listener, int stop_fd, int flags);
+
 /* The socket of a connection that was accepted. */
 enum link_result link_adopt(struct link *link, int fd);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define BACKLOG 16
+#define PAUSE_MS 20 /* until descriptors or memory are looked for again */
 
 /* ---- addresses -------------------------------------------------------------------- */
 
@@ -186,6 +187,32 @@ int link_listen(const char *address, int *ret_fd)
 		return fault("%s: cannot listen: %s", address, strerror(errno));
 	*ret_fd = fd;
 	return 0;
+}
+
+/* A connection that cannot be accepted stays in front of the listener, which stays readable. */
+static bool lacks_room(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+int link_accept(int listener, int stop_fd, int flags)
+{
+	struct pollfd polled[2] = {{.fd = stop_fd, .events = POLLIN},
+				   {.fd = listener, .events = POLLIN}};
+
+	for (;;) {
+		int fd;
+
+		if (poll(polled, 2, -1) < 0)
+			continue;
+		if (polled[0].revents != 0)
+			return -1;
+		fd = accept4(listener, NULL, NULL, flags);
+		if (fd >= 0)
+			return fd;
+		if (lacks_room(errno))
+			poll(polled, 1, PAUSE_MS);
+	}
 }
 
 static uint16_t *port_of(struct sockaddr_storage *address)

@@ -13,7 +13,6 @@
 #include "complain.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -155,31 +154,25 @@ static struct caller *find_place(struct door *door)
 	return NULL;
 }
 
-static void accept_one(struct door *door)
+static void let_in(struct door *door, int fd)
 {
-	int fd = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct caller *place = fd >= 0 ? find_place(door) : NULL;
+	struct caller *place = find_place(door);
 
 	if (place != NULL) {
 		place->fd = fd;
 		place->has_thread = pthread_create(&place->thread, NULL, caller_thread, place) == 0;
 	}
-	if (fd >= 0 && (place == NULL || !place->has_thread))
+	if (place == NULL || !place->has_thread)
 		close(fd);
 }
 
 static void *door_thread(void *context)
 {
 	struct door *door = context;
-	struct pollfd polled[2] = {{.fd = door->listener, .events = POLLIN},
-				   {.fd = door->stop_fd, .events = POLLIN}};
+	int fd;
 
-	while (polled[1].revents == 0) {
-		if (poll(polled, 2, -1) < 0 && errno != EINTR)
-			break;
-		if (polled[0].revents != 0)
-			accept_one(door);
-	}
+	while ((fd = link_accept(door->listener, door->stop_fd, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		let_in(door, fd);
 	return NULL;
 }
 
