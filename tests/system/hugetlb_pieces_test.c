@@ -175,12 +175,15 @@ static int abort_it(void *argument)
 	return 0;
 }
 
-static void test_an_abort_does_not_wait_for_the_remaining_pieces(void **state)
+/* Once it has begun: its thread may be slow to start. */
+static bool an_abort_comes_between_two_pieces(void *unused)
 {
 	struct fixture f;
 	struct actor waiter, aborter;
+	uint64_t reads;
+	int byte;
 
-	(void)state;
+	(void)unused;
 	begin(&f);
 	source_hold(&f.source, PIECE, PAGE);
 	actor_start(&waiter, touch, f.guest.host);
@@ -190,9 +193,17 @@ static void test_an_abort_does_not_wait_for_the_remaining_pieces(void **state)
 	source_release(&f.source);
 	assert_int_equal(actor_join(&aborter), 0);
 	f.guest.attachment = NULL;
-	assert_int_equal(actor_join(&waiter), SIGNALLED + SIGBUS);
-	assert_int_equal(source_reads(&f.source), 2);
+	byte = actor_join(&waiter);
+	assert_true(byte == SIGNALLED + SIGBUS || byte == f.image.bytes[0]);
+	reads = source_reads(&f.source);
 	end(&f);
+	return byte == SIGNALLED + SIGBUS && reads == 2;
+}
+
+static void test_an_abort_does_not_wait_for_the_remaining_pieces(void **state)
+{
+	(void)state;
+	assert_true(holds_once(an_abort_comes_between_two_pieces, NULL));
 }
 
 /* ---- a source that answers at once --------------------------------------- */
