@@ -25,16 +25,25 @@ if grep -rnE '[[:space:]]+$' --include='*.[ch]' --include='*.sh' --include='*.tx
 	offend "white space at the end of a line"
 fi
 
-for script in $(find tools tests .ci -name '*.sh' -o -path .ci/run | sort); do
+mapfile -t scripts < <(find tools tests .ci -name '*.sh' -o -path .ci/run | sort)
+for script in "${scripts[@]}"; do
 	head -1 "$script" | grep -qx '#!/bin/bash' || offend "$script: does not begin with #!/bin/bash"
 	bash -n "$script" || offend "$script: not sound"
-	! command -v shellcheck >/dev/null || shellcheck -x -S warning "$script" >&2 ||
-		offend "$script: shellcheck finds fault"
 done
+
+# in_parallel COMMAND...: with all lines of standard input as its last arguments, some at
+# a time; what it finds names the file.
+in_parallel() {
+	xargs -d '\n' -P "$(nproc)" -n 16 "$@" >&2
+}
+
+if command -v shellcheck >/dev/null; then
+	printf '%s\n' "${scripts[@]}" | in_parallel shellcheck -x -S warning ||
+		offend "shellcheck finds fault"
+fi
 
 format=$(command -v clang-format-14 || command -v clang-format) || skip "clang-format is not installed"
 "$format" --version | grep -q 'version 14\.' || skip "clang-format is not version 14"
-for file in $(c_files core backing uffd tools tests docs/examples); do
-	"$format" --dry-run -Werror "$file" 2>/dev/null || offend "$file: not as clang-format lays it out"
-done
+c_files core backing uffd tools tests docs/examples | in_parallel "$format" --dry-run -Werror ||
+	offend "not as clang-format lays it out"
 report
