@@ -25,8 +25,8 @@
 #include <assert.h>
 #include <unistd.h>
 
-/* A fault in a hole installs up to this many zero pages: they cost no I/O. */
-#define ZERO_AROUND 16
+/* A fault in a hole installs up to this many bytes of zeros: they cost no I/O. */
+#define ZERO_AROUND ((size_t)64 << 10)
 
 static void apply_event(struct lazymem_attachment *attachment, const struct lm_message *message)
 {
@@ -236,11 +236,13 @@ static size_t neighbours(struct lm_worker *worker, size_t limit)
 
 /* How many zero pages to install for `demanded` faults in a hole. A recording
  * must see each first touch, so it gets no more than was asked for. */
-static size_t zero_limit(const struct lazymem_attachment *attachment, size_t demanded)
+static size_t zero_limit(const struct lm_fault *fault, size_t demanded)
 {
-	if (attachment->recorder.capacity > 0)
+	const size_t around = ZERO_AROUND >> fault->region->page_shift;
+
+	if (fault->attachment->recorder.capacity > 0)
 		return demanded;
-	return demanded > ZERO_AROUND ? demanded : ZERO_AROUND;
+	return demanded > around ? demanded : around;
 }
 
 /* How many pages to read for `demanded` faults, and more behind them. A recording gets what was
@@ -265,7 +267,7 @@ static bool claim(struct lm_slot *slot, const struct lm_fault *fault, size_t dem
 	struct lazymem_attachment *attachment = fault->attachment;
 	struct lm_lazy_region *region = fault->region;
 	size_t left = region->map.count - fault->page;
-	size_t zeros = zero_limit(attachment, demanded);
+	size_t zeros = zero_limit(fault, demanded);
 	struct lm_reach reach = read_reach(slot, fault, demanded);
 	size_t bytes = reach.at_once, limit;
 	size_t most = (size_t)lm_min(zeros > bytes ? zeros : bytes, left);

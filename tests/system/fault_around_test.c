@@ -121,6 +121,17 @@ static void test_a_huge_page_comes_alone(void **state)
 	end(&f);
 }
 
+static void test_zeros_come_along_up_to_64_kib(void **state)
+{
+	struct fixture f;
+
+	begin(&f, kind_of(state), "h");
+	touch(f.guest.host);
+	struct lazymem_statistics s = statistics_at_rest(f.guest.attachment);
+	assert_int_equal(s.pages_populated, f.guest.page < AROUND ? AROUND / f.guest.page : 1);
+	end(&f);
+}
+
 static void test_a_page_that_is_there_is_left_as_it_is(void **state)
 {
 	struct fixture f;
@@ -480,6 +491,9 @@ int main(void)
 		EACH_SMALL_KIND(test_nothing_comes_along_by_default),
 		EACH_SMALL_KIND(test_nothing_comes_along_in_a_recording),
 		TEST(test_a_huge_page_comes_alone),
+		EACH_SMALL_KIND(test_zeros_come_along_up_to_64_kib),
+		TEST_NAMED(test_zeros_come_along_up_to_64_kib,
+			   "test_zeros_come_along_up_to_64_kib (hugetlb)", HUGETLB),
 		EACH_SMALL_KIND(test_a_page_that_is_there_is_left_as_it_is),
 		EACH_SMALL_KIND(test_a_discarded_page_stays_zero),
 		EACH_SMALL_KIND(test_a_page_discarded_meanwhile_reads_as_zeros),
