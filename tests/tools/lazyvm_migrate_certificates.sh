@@ -11,32 +11,7 @@ set -euo pipefail
 cd "$work"
 needs_network
 
-command -v certtool >/dev/null || skip "no certtool: package gnutls-bin"
-
-# authority DIRECTORY
-authority() {
-	mkdir "$1"
-	printf 'cn = test\nca\ncert_signing_key\n' >template
-	certtool --generate-privkey --ecc --outfile "$1/ca-key.pem" 2>/dev/null
-	certtool --generate-self-signed --load-privkey "$1/ca-key.pem" --template template \
-		--outfile "$1/ca-cert.pem" 2>/dev/null
-}
-
-# certify DIRECTORY: both sides, by the authority there.
-certify() {
-	local side address
-	for side in server client; do
-		printf 'cn = test\ntls_www_%s\nsigning_key\n' $side >template
-		for address in $here $there; do
-			echo "ip_address = $address" >>template
-		done
-		certtool --generate-privkey --ecc --outfile "$1/$side-key.pem" 2>/dev/null
-		certtool --generate-certificate --load-ca-certificate "$1/ca-cert.pem" \
-			--load-ca-privkey "$1/ca-key.pem" --load-privkey "$1/$side-key.pem" \
-			--template template --outfile "$1/$side-cert.pem" 2>/dev/null
-	done
-}
-
+needs_certificates
 authority ours
 mkdir former
 cp ours/ca-*.pem former

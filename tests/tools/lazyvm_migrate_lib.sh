@@ -80,10 +80,11 @@ source_of() {
 	await source.serial 2 'ended sweep 1$'
 }
 
-# destination_of [ARGUMENT...]: $port is where it listens.
+# destination_of [ARGUMENT...]: $port is where it listens, of all that $listen is.
+listen=$there
 destination_of() {
 	: >destination.serial
-	run_in "$right" destination "$program" receive --listen $there:0 --kind memfd \
+	run_in "$right" destination "$program" receive --listen "$listen:0" --kind memfd \
 		--control destination.socket --serial destination.serial "$@"
 	await destination.output 1 '^listening on port'
 	port=$(sed 's/.* //' destination.output)
@@ -158,6 +159,35 @@ ended() {
 quits() {
 	ask "$1" quit
 	ended "$1" 0
+}
+
+# needs_certificates: skip where none can be made.
+needs_certificates() {
+	command -v certtool >/dev/null || skip "no certtool: package gnutls-bin"
+}
+
+# authority DIRECTORY
+authority() {
+	mkdir "$1"
+	printf 'cn = test\nca\ncert_signing_key\n' >template
+	certtool --generate-privkey --ecc --outfile "$1/ca-key.pem" 2>/dev/null
+	certtool --generate-self-signed --load-privkey "$1/ca-key.pem" --template template \
+		--outfile "$1/ca-cert.pem" 2>/dev/null
+}
+
+# certify DIRECTORY: both sides, by the authority there.
+certify() {
+	local side address
+	for side in server client; do
+		printf 'cn = test\ntls_www_%s\nsigning_key\n' $side >template
+		for address in $here $there; do
+			echo "ip_address = $address" >>template
+		done
+		certtool --generate-privkey --ecc --outfile "$1/$side-key.pem" 2>/dev/null
+		certtool --generate-certificate --load-ca-certificate "$1/ca-cert.pem" \
+			--load-ca-privkey "$1/ca-key.pem" --load-privkey "$1/$side-key.pem" \
+			--template template --outfile "$1/$side-cert.pem" 2>/dev/null
+	done
 }
 
 # arrived: the guest is there whole, and here no more.

@@ -61,6 +61,21 @@ static int resolve(const char *address, int flags, struct addrinfo **ret_found)
 	return error == 0 ? 0 : fault("%s: %s", address, gai_strerror(error));
 }
 
+/* Who comes by IPv4 to a socket of IPv6 is known by the IPv4 address: certificates have that. */
+static void unmap(struct sockaddr_storage *address, socklen_t *length)
+{
+	struct sockaddr_in plain = {.sin_family = AF_INET};
+	struct sockaddr_in6 mapped;
+
+	memcpy(&mapped, address, sizeof(mapped));
+	if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&mapped.sin6_addr))
+		return;
+	plain.sin_port = mapped.sin6_port;
+	memcpy(&plain.sin_addr, &mapped.sin6_addr.s6_addr[12], sizeof(plain.sin_addr));
+	memcpy(address, &plain, sizeof(plain));
+	*length = sizeof(plain);
+}
+
 static int name_peer(struct link *link)
 {
 	struct sockaddr_storage address;
@@ -68,6 +83,7 @@ static int name_peer(struct link *link)
 
 	if (getpeername(link->fd, (struct sockaddr *)&address, &length) != 0)
 		return fault("getpeername: %s", strerror(errno));
+	unmap(&address, &length);
 	if (getnameinfo((struct sockaddr *)&address, length, link->peer, sizeof(link->peer), NULL,
 			0, NI_NUMERICHOST) != 0)
 		return fault("the address of the peer cannot be written down");
