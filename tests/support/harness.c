@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
-#include <errno.h>
 #include <ftw.h>
 #include <lazymem/handler.h>
 #include <limits.h>
@@ -103,16 +102,45 @@ void require_faults(void)
 		skip_program("%s", lazymem_error_message());
 }
 
-void require_hugetlb(size_t page_size, size_t count)
+static size_t hugetlb_pages(size_t page_size)
+{
+	char path[100];
+	size_t count = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages",
+		 page_size / 1024);
+	file = fopen(path, "re");
+	if (file != NULL && fscanf(file, "%zu", &count) != 1)
+		count = 0;
+	if (file != NULL)
+		fclose(file);
+	return count;
+}
+
+static bool can_reserve(size_t page_size, size_t count)
 {
 	int shift = __builtin_ctzl(page_size);
 	void *pages = mmap(NULL, page_size * count, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (shift << 26), -1, 0);
 
 	if (pages == MAP_FAILED)
-		skip_program("no %zu hugetlb pages of %zu MiB are free: %s", count, page_size / MIB,
-			     strerror(errno));
+		return false;
 	munmap(pages, page_size * count);
+	return true;
+}
+
+/* Whoever had them before may still be ending. */
+void require_hugetlb(size_t page_size, size_t count)
+{
+	const uint64_t deadline = now_ns() + SECONDS(10);
+
+	while (!can_reserve(page_size, count)) {
+		if (hugetlb_pages(page_size) < count || now_ns() > deadline)
+			skip_program("no %zu hugetlb pages of %zu MiB are free", count,
+				     page_size / MIB);
+		usleep(1000);
+	}
 }
 
 void assert_ok_at(int result, const char *what, const char *file, int line)
