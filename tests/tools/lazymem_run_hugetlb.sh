@@ -30,7 +30,7 @@ fi
 huge=$shared_memory/huge
 mkdir "$huge"
 mount -t hugetlbfs -o pagesize=2M none "$huge" || skip "no hugetlbfs"
-trap 'umount "$huge"; rm -rf "$work" "$shared_memory"' EXIT
+trap 'umount -l "$huge"; rm -rf "$work" "$shared_memory"' EXIT
 memory=$huge/memory
 cd "$work"
 

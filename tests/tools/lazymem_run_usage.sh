@@ -229,7 +229,7 @@ if [ "$(id -u)" -eq 0 ] && mkdir huge &&
 	run run --create --memory "huge/a=big" touch started
 	huge_status=$status
 	left=$(ls -A huge)
-	umount huge
+	umount -l huge
 	[ "$huge_status" -eq 1 ] || fail "status $huge_status of too few huge pages"
 	grep -q 'huge/a: needs 2048 pages of 2.00 MiB, and' errors || fail "huge pages are not named"
 	[ -z "$left" ] && [ ! -e started ] || fail "started with too few huge pages"
@@ -238,7 +238,7 @@ fi
 # A tmpfs that is smaller than the memory is only warned of.
 if [ "$(id -u)" -eq 0 ] && mkdir small && mount -t tmpfs -o size=512K none small 2>/dev/null; then
 	run run --create --memory "small/a=image" true
-	umount small
+	umount -l small
 	[ "$status" -eq 0 ] || fail "status $status on a small tmpfs"
 	grep -q 'small/a: warning: .*512 KiB' errors || fail "no warning of a small tmpfs"
 fi

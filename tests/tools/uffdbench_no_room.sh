@@ -31,11 +31,11 @@ fails_in 'engine lazymem-snapshot: .*No space left' lazymem-snapshot
 fails_in 'engine lazymem-verified: .*No space left' kernel lazymem-verified
 fails_in 'No space left' --memory 8M kernel
 fails_in 'No space left' reap
-umount "$directory"
+umount -l "$directory"
 
 mount -t ramfs none "$directory"
 if ! dd if=/dev/zero of="$directory/probe" bs=4096 count=1 oflag=direct 2>/dev/null; then
 	rm -f "$directory/probe"
 	fails_in 'engine reap cannot read with O_DIRECT' reap
 fi
-umount "$directory"
+umount -l "$directory"
