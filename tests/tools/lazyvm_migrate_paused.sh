@@ -1,5 +1,6 @@
 #!/bin/bash
-# A guest that is paused while its memory is copied stays, and stands.
+# A guest that is paused while its memory is copied stays, and stands; once it was switched over it can
+# be paused only there.
 set -euo pipefail
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,4 +25,9 @@ sleep 0.5
 [ "$(grep -c 'ended sweep' source.serial)" -eq "$sweeps" ] || fail "the guest does not stand"
 ask source resume
 stays
-quits source
+
+fast
+proxy_of RUNNING 1 "'$program' pause --control source.socket >late.output 2>late.errors; true"
+depart
+grep -q 'can be paused only there' late.errors || fail "paused where it is no more: $(cat late.output)"
+arrived

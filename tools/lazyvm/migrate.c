@@ -256,15 +256,18 @@ bool migrate_is_paused(struct monitor *monitor)
 	return paused;
 }
 
+static int say_paused(const struct migration *migration)
+{
+	return fault("the guest was paused meanwhile, and would run at %s",
+		     migration->options->address);
+}
+
 /* It may have ended, or been paused, since it was last looked at. */
 static int check_goes_on(struct migration *migration)
 {
 	if (migrate_check_guest(migration) != LINK_OK)
 		return -1;
-	if (migrate_is_paused(migration->monitor))
-		return fault("the guest was paused meanwhile, and would run at %s",
-			     migration->options->address);
-	return 0;
+	return migrate_is_paused(migration->monitor) ? say_paused(migration) : 0;
 }
 
 /* The guest stands still; what it was when it did is in `migration`. */
@@ -298,10 +301,23 @@ void migrate_resume_guest(struct migration *migration)
 
 /* ---- all of it --------------------------------------------------------------------------------- */
 
+/* Who has paused the guest until now has his way, and whoever comes later hears that it has
+ * left. */
+static int commit(struct migration *migration)
+{
+	struct monitor *monitor = migration->monitor;
+	int result;
+
+	pthread_mutex_lock(&monitor->paused);
+	result = monitor->is_paused ? say_paused(migration) : migrate_commit();
+	pthread_mutex_unlock(&monitor->paused);
+	return result;
+}
+
 static int switch_over(struct migration *migration)
 {
 	if (stop_guest(migration) != 0 || export_check(migration->export) != 0 ||
-	    migrate_send_last(migration) != LINK_OK || migrate_commit() != 0)
+	    migrate_send_last(migration) != LINK_OK || commit(migration) != 0)
 		return -1;
 	/* Whatever comes of it, it may have arrived. */
 	if (migrate_send_switch(migration) != LINK_OK)

@@ -39,6 +39,10 @@ int migrate_run(struct monitor *monitor, const struct migrate_options *options,
 /* The command `pause` holds the guest: it would run there, and does not here. */
 bool migrate_is_paused(struct monitor *monitor);
 
+/* Is it up to this process whether the guest runs? -1: it was switched over. With `paused` of the
+ * monitor held it stays so. */
+int migrate_check_here(void);
+
 /* Give the migration up. Once the guest was switched over only by force: it may
  * then run in two places. */
 int migrate_cancel(bool force);

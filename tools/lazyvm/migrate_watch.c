@@ -78,6 +78,18 @@ int migrate_cancel(bool force)
 	return result;
 }
 
+int migrate_check_here(void)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&current.lock);
+	if (current.phase >= MIGRATE_SWITCHING)
+		result = fault("the guest was switched over to %s, and can be paused only there",
+			       current.destination);
+	pthread_mutex_unlock(&current.lock);
+	return result;
+}
+
 bool migrate_is_forced(void)
 {
 	bool forced;

@@ -1,14 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
  * verb_pause.c - `pause` and `resume`: one pause of the machine's count is theirs,
- * however often each is said.
+ * however often each is said. A guest that was switched over to another host is none that could be
+ * paused here.
  */
 #include "control_verbs.h"
+#include "fault.h"
+#include "migrate.h"
 #include "monitor.h"
 
 static bool has_ended(struct monitor *monitor)
 {
 	return machine_get_end(monitor->machine, NULL, NULL) != MACHINE_GOES_ON;
+}
+
+static void pause_here(struct monitor *monitor, struct control_answer *answer)
+{
+	if (monitor->is_paused)
+		control_ok(answer, "was paused already");
+	else
+		machine_pause(monitor->machine);
+	monitor->is_paused = true;
+	if (has_ended(monitor))
+		control_error(answer, "the guest has ended");
 }
 
 static void run_pause(struct monitor *monitor, char *const *words, size_t count,
@@ -17,13 +31,10 @@ static void run_pause(struct monitor *monitor, char *const *words, size_t count,
 	(void)words;
 	(void)count;
 	pthread_mutex_lock(&monitor->paused);
-	if (monitor->is_paused)
-		control_ok(answer, "was paused already");
+	if (migrate_check_here() != 0)
+		control_error(answer, "%s", fault_message());
 	else
-		machine_pause(monitor->machine);
-	monitor->is_paused = true;
-	if (has_ended(monitor))
-		control_error(answer, "the guest has ended");
+		pause_here(monitor, answer);
 	pthread_mutex_unlock(&monitor->paused);
 }
 
