@@ -7,6 +7,7 @@
 #include "complain.h"
 #include "interrupt.h"
 #include "output_file.h"
+#include "parent_names.h"
 #include "progress.h"
 #include "writing.h"
 
@@ -117,7 +118,7 @@ static const struct option long_options[] = {
 static void take(void *context, int option, const char *value)
 {
 	(void)option;
-	source_take_parent(context, value);
+	parent_names_take(context, value);
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -147,6 +148,6 @@ const struct command command_export = {
 		"other, zeros as holes. FILE is a snapshot, raw layers (BASE,DIFF,...), an ELF "
 		"core,\n"
 		"or a migration file of QEMU with mapped-ram.\n"
-		"\n" SOURCE_PARENT_HELP "  --help\n",
+		"\n" PARENT_NAMES_HELP "  --help\n",
 	.run = run,
 };

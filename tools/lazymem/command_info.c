@@ -2,6 +2,7 @@
 #include "arguments.h"
 #include "complain.h"
 #include "describe.h"
+#include "parent_names.h"
 #include "source.h"
 #include "traces.h"
 
@@ -30,7 +31,7 @@ static void take(void *context, int option, const char *value)
 	struct info *info = context;
 
 	if (option == OPTION_PARENT)
-		source_take_parent(&info->parents, value);
+		parent_names_take(&info->parents, value);
 	else
 		info->json = true;
 }
@@ -184,7 +185,7 @@ const struct command command_info = {
 		"layers,\n"
 		"an ELF core, or a migration file of QEMU with mapped-ram.\n"
 		"\n"
-		"  --json              as one JSON object\n" SOURCE_PARENT_HELP "  --help\n",
+		"  --json              as one JSON object\n" PARENT_NAMES_HELP "  --help\n",
 	.run = run_info,
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "complain.h"
+#include "parent_names.h"
 #include "traces.h"
 #include "writing.h"
 
@@ -21,7 +22,7 @@ static void take(void *context, int option, const char *value)
 	struct merge_request *request = context;
 
 	if (!writing_take(&request->writing, option, value))
-		source_take_parent(&request->parents, value);
+		parent_names_take(&request->parents, value);
 }
 
 static int merge(const struct source *source, const struct writing_options *writing,
@@ -74,7 +75,7 @@ const struct command command_merge = {
 		"needs no parent. It keeps the identity, the working set and the blobs of FILE, "
 		"so\n"
 		"that layers over FILE can be served from OUTPUT.\n"
-		"\n" WRITING_HELP " (default: as FILE)\n" WRITING_HELP_REST SOURCE_PARENT_HELP
+		"\n" WRITING_HELP " (default: as FILE)\n" WRITING_HELP_REST PARENT_NAMES_HELP
 		"  --help\n",
 	.run = run,
 };

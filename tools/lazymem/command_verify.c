@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arguments.h"
 #include "complain.h"
+#include "parent_names.h"
 #include "progress.h"
 #include "source.h"
 
@@ -34,7 +35,7 @@ static void take(void *context, int option, const char *value)
 	struct verify_request *request = context;
 
 	if (option == OPTION_PARENT)
-		source_take_parent(&request->parents, value);
+		parent_names_take(&request->parents, value);
 	else
 		request->threads = (unsigned)arguments_integer("threads", value, 1, THREADS_LIMIT);
 }
@@ -112,6 +113,6 @@ const struct command command_verify = {
 	.help = "Compare every checksum of a snapshot and its parents, and print what is damaged.\n"
 		"\n"
 		"  --threads N         so many at once (default: one for each CPU, at most "
-		"16)\n" SOURCE_PARENT_HELP "  --help\n",
+		"16)\n" PARENT_NAMES_HELP "  --help\n",
 	.run = run,
 };

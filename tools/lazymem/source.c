@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "source.h"
-#include "arguments.h"
 #include "complain.h"
 #include "opening.h"
 
@@ -91,13 +90,6 @@ int source_detect(const char *path, enum image_format *ret_format)
 {
 	return opening_is_uri(path) ? detect_export(path, ret_format)
 				    : detect_file(path, ret_format);
-}
-
-void source_take_parent(struct parent_names *parents, const char *name)
-{
-	if (parents->count == SOURCE_MOST_PARENTS)
-		REFUSE("more than %d times --parent", SOURCE_MOST_PARENTS);
-	parents->names[parents->count++] = name;
 }
 
 /* ---- names ------------------------------------------------------------------ */

@@ -52,13 +52,6 @@ struct source {
 /* The format of the file, by its first bytes. 0, or -1 after a message. */
 int source_detect(const char *path, enum image_format *ret_format);
 
-/* The value of one more --parent. */
-void source_take_parent(struct parent_names *parents, const char *name);
-
-#define SOURCE_PARENT_HELP                                                                         \
-	"  --parent FILE       where the parent of FILE is, and then, once more for each, those\n" \
-	"                      of the layers below; by default where the layers say\n"
-
 /* 0, or -1 after a message. */
 int source_open(const struct source_request *request, struct source *ret_source);
 
