@@ -32,10 +32,15 @@ needs_kvm() {
 }
 
 # needs_hugetlb MOST: huge pages of 2 MiB that a test may take, at most MOST: in $huge_pages.
+# Those of the test before may not all be free yet.
 needs_hugetlb() {
-	local pool=/sys/kernel/mm/hugepages/hugepages-2048kB
+	local pool=/sys/kernel/mm/hugepages/hugepages-2048kB tries
 	[ -d "$pool" ] || skip "no huge pages of 2 MiB"
-	huge_pages=$(($(cat $pool/free_hugepages) - $(cat $pool/resv_hugepages)))
+	for ((tries = 0; tries < 200; tries++)); do
+		huge_pages=$(($(cat $pool/free_hugepages) - $(cat $pool/resv_hugepages)))
+		[ "$huge_pages" -lt 11 ] || break
+		sleep 0.05
+	done
 	# Other tests use the pool, too.
 	huge_pages=$((huge_pages * 3 / 4))
 	[ "$huge_pages" -le "$1" ] || huge_pages=$1
