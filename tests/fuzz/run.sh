@@ -37,7 +37,7 @@ fuzz() {
 	[ ! -e "$here/$name.dict" ] || options=("-dict=$here/$name.dict")
 	cd "$work"
 	if "$build_dir/tests/fuzz/fuzz_$name" -max_total_time="$(((seconds + halves - 1) / halves))" -max_len="$longest" \
-		-rss_limit_mb=512 -malloc_limit_mb=64 -timeout=10 -keep_seed=1 \
+		-rss_limit_mb=512 -malloc_limit_mb=64 -timeout=60 -keep_seed=1 \
 		-artifact_prefix="$work/$name-" -print_final_stats=1 "${options[@]}" "$name" \
 		>"$log" 2>&1; then
 		printf '%s\n%s\n' "$name, run $3: nothing found" "$(grep '^stat::' "$log")"
