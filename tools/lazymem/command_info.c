@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "arguments.h"
+#include "commands.h"
 #include "complain.h"
 #include "describe.h"
 #include "parent_names.h"

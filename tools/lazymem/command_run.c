@@ -4,7 +4,7 @@
  * here, in an order in which the files that the program maps come last: until
  * then nothing has been made or changed.
  */
-#include "arguments.h"
+#include "commands.h"
 #include "complain.h"
 #include "run.h"
 #include "source.h"
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-	OPTION_MEMORY = OPTION_OWN,
+	OPTION_MEMORY = OPTION_REST,
 	OPTION_CREATE,
 	OPTION_RECORD,
 	OPTION_REPLAY,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "arguments.h"
+#include "commands.h"
 #include "complain.h"
 #include "interrupt.h"
 #include "output_file.h"

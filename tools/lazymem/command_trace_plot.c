@@ -6,7 +6,7 @@
  * seen. Of very many ranges, evenly chosen ones are drawn: a drawing that no
  * viewer opens shows less.
  */
-#include "arguments.h"
+#include "commands.h"
 #include "complain.h"
 #include "gnuplot.h"
 #include "interrupt.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "arguments.h"
+#include "commands.h"
 #include "complain.h"
 #include "parent_names.h"
 #include "progress.h"
@@ -13,7 +13,7 @@
 
 #define THREADS_LIMIT 1024
 
-enum { OPTION_THREADS = OPTION_OWN };
+enum { OPTION_THREADS = OPTION_REST };
 
 static const struct option long_options[] = {
 	{"threads", required_argument, NULL, OPTION_THREADS},

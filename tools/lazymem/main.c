@@ -3,8 +3,7 @@
  * lazymem - make snapshots of guest memory, look at them, check them, turn them
  * into other files, and run programs on them.
  */
-#include "arguments.h"
-#include "command.h"
+#include "commands.h"
 #include "complain.h"
 
 #include <lazymem/common.h>

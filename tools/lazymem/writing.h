@@ -5,7 +5,7 @@
 #ifndef LAZYMEM_TOOL_WRITING_H
 #define LAZYMEM_TOOL_WRITING_H
 
-#include "arguments.h"
+#include "commands.h"
 #include "source.h"
 
 #include <lazymem/snapshot_write.h>

@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "fault.h"
-#include "lazymem/file_bytes.h"
+#include "file_bytes.h"
 #include "machine_arguments.h"
 #include "monitor.h"
 #include "size.h"

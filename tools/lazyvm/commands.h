@@ -2,7 +2,7 @@
 #ifndef LAZYVM_COMMANDS_H
 #define LAZYVM_COMMANDS_H
 
-#include "lazymem/arguments.h"
+#include "arguments.h"
 
 extern const struct command command_run;
 extern const struct command command_restore;

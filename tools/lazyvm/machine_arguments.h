@@ -5,7 +5,7 @@
 #ifndef LAZYVM_MACHINE_ARGUMENTS_H
 #define LAZYVM_MACHINE_ARGUMENTS_H
 
-#include "lazymem/arguments.h"
+#include "arguments.h"
 #include "machine.h"
 
 /* A command's own options are numbered from OPTION_MACHINE_END on. */

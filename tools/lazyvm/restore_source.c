@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "restore_source.h"
 #include "fault.h"
-#include "lazymem/file_bytes.h"
-#include "lazymem/opening.h"
+#include "file_bytes.h"
 #include "machine.h"
+#include "opening.h"
 
 #include <inttypes.h>
 #include <lazymem/layered.h>

@@ -14,7 +14,7 @@
 
 #include "clock.h"
 #include "fault.h"
-#include "lazymem/opening.h"
+#include "opening.h"
 
 #include <errno.h>
 #include <lazymem/moment.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LAZYMEM_TOOL_FILE_BYTES_H
-#define LAZYMEM_TOOL_FILE_BYTES_H
+#ifndef TOOL_FILE_BYTES_H
+#define TOOL_FILE_BYTES_H
 
 #include <stddef.h>
 

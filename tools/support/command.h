@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * command.h - what `lazymem NAME ...` can be. Each command is a file of its
- * own, command_NAME.c.
+ * command.h - a command of a program that has several: `PROGRAM NAME ...`.
  */
-#ifndef LAZYMEM_TOOL_COMMAND_H
-#define LAZYMEM_TOOL_COMMAND_H
+#ifndef TOOL_COMMAND_H
+#define TOOL_COMMAND_H
 
 struct command {
 	const char *name;  /* one word, or two: "trace info" */
@@ -14,20 +13,6 @@ struct command {
 	/* argv[0] is the last word of the name. Returns the exit status. */
 	int (*run)(const struct command *command, int argc, char **argv);
 };
-
-extern const struct command command_create;
-extern const struct command command_info;
-extern const struct command command_verify;
-extern const struct command command_export;
-extern const struct command command_diff;
-extern const struct command command_merge;
-extern const struct command command_commit;
-extern const struct command command_optimize;
-extern const struct command command_run;
-extern const struct command command_trace_info;
-extern const struct command command_trace_union;
-extern const struct command command_trace_intersect;
-extern const struct command command_trace_plot;
 
 /* "usage: ..." to standard output. */
 void command_print_usage(const struct command *command, const char *head);

@@ -3,8 +3,8 @@
  * arguments.h - the command line of one command. Whatever is wrong with it is
  * named, and ends the process with EXIT_USAGE.
  */
-#ifndef LAZYMEM_TOOL_ARGUMENTS_H
-#define LAZYMEM_TOOL_ARGUMENTS_H
+#ifndef TOOL_ARGUMENTS_H
+#define TOOL_ARGUMENTS_H
 
 #include "command.h"
 #include "complain.h"
@@ -20,18 +20,8 @@
 		exit(EXIT_USAGE);                                                                  \
 	} while (0)
 
-/* Options that more than one command has. The others are numbered from
- * OPTION_OWN on. */
-enum {
-	OPTION_HELP = 256,
-	OPTION_COMPRESS,
-	OPTION_LEVEL,
-	OPTION_CHUNK,
-	OPTION_JSON,
-	OPTION_TRACE,
-	OPTION_PARENT,
-	OPTION_OWN,
-};
+/* What every command has; a program numbers its own options from OPTION_OWN on. */
+enum { OPTION_HELP = 256, OPTION_OWN };
 
 #define OPTION_TABLE_END                                                                           \
 	{"help", no_argument, NULL, OPTION_HELP},                                                  \

@@ -4,8 +4,8 @@
  * paths of files, and URIs of NBD exports. What fails leaves a sentence in
  * lazymem_error_message().
  */
-#ifndef LAZYMEM_TOOL_OPENING_H
-#define LAZYMEM_TOOL_OPENING_H
+#ifndef TOOL_OPENING_H
+#define TOOL_OPENING_H
 
 #include <lazymem/snapshot.h>
 #include <stdbool.h>
