@@ -169,7 +169,7 @@ def report_restore(result, plots, page):
              spread(values(pick(runs, mib=mib, way="eager"), key), 1e-3)] for mib in sizes]
     return (f"""## From restore to the first instruction
 
-`lazyvm restore` of guests whose memory is full, out of snapshots that are in the page cache; with `--eager` all of the memory is read before. From the start of the command until right before the first vCPU enters the guest; the page of its first instruction is brought after that, in one fault whatever the size. {result['repeats']} repeats. Of the lazy restores the largest median is {largest_to_least(runs, key, 'lazy')} times the least.
+`lazyvm restore` of guests whose memory is full, out of snapshots that are in the page cache; with `--eager` all of the memory is read before. From when the command's own code begins until right before the first vCPU enters the guest; the page of its first instruction is brought after that, in one fault whatever the size. {result['repeats']} repeats. Of the lazy restores the largest median is {largest_to_least(runs, key, 'lazy')} times the least.
 
 """ + table(["memory (MiB)", "lazy (ms)", "eager (ms)"], rows)
             + picture(plots, page, "Time to the first instruction", "restore-first-instruction"))
