@@ -7,12 +7,13 @@ set -euo pipefail
 usage() {
 	cat <<'END'
 usage: tools/test.sh [--build-dir DIRECTORY] [--compiler COMMAND]
-                     [--sanitize LIST] [--filter REGEX]
+                     [--sanitize LIST] [--filter REGEX] [--library-only]
 
   --build-dir DIRECTORY  build there (default: build)
   --compiler COMMAND     gcc or clang (default: cc)
   --sanitize LIST        as for -fsanitize=: address,undefined or thread
   --filter REGEX         only the tests whose names match
+  --library-only         build no tools, and leave out what tests them
   --help                 print this
 
 Installs the Debian packages that are missing, reserves huge pages for the
@@ -28,6 +29,7 @@ build_dir=$root_dir/build
 compiler=cc
 sanitize=
 filter=.
+parts=ON
 
 parse() {
 	while [ $# -gt 0 ]; do
@@ -35,6 +37,11 @@ parse() {
 		--help)
 			usage
 			exit 0
+			;;
+		--library-only)
+			parts=OFF
+			shift
+			continue
 			;;
 		--build-dir | --compiler | --sanitize | --filter)
 			[ $# -ge 2 ] || die "$1 needs a value; see --help"
@@ -145,7 +152,7 @@ install_packages "${packages[@]}"
 reserve_hugepages
 say "building in $build_dir"
 build "$build_dir" -DCMAKE_C_COMPILER="$compiler" -DLAZYMEM_SANITIZE="$sanitize" \
-	-DLAZYMEM_TESTS=ON -DLAZYMEM_EXAMPLES=ON
+	-DLAZYMEM_TESTS=ON -DLAZYMEM_TOOLS="$parts" -DLAZYMEM_EXAMPLES="$parts"
 say "running the tests"
 status=0
 run_ctest || status=$?
