@@ -15,11 +15,12 @@ run restore "nbd+unix:///?socket=$work/none"
 
 servers=()
 
-# serve NAME: the snapshot served/NAME, as the export whose URI is $uri; $server is who does.
+# serve NAME [FILTER PARAMETER]: the snapshot served/NAME, as the export whose URI is $uri; $server is
+# who does.
 serve() {
 	rm -f "$1.nbd" "$1.pid"
 	nbdkit --exit-with-parent --foreground --readonly --unix "$work/$1.nbd" \
-		--pidfile "$work/$1.pid" file "served/$1" 2>nbd.errors &
+		--pidfile "$work/$1.pid" ${2:+"--filter=$2"} file "served/$1" ${3:+"$3"} 2>nbd.errors &
 	server=$!
 	guests+=("$server")
 	servers+=("$server")
@@ -45,6 +46,11 @@ refuses 1 'its parent, base, is not given' restore "$layer"
 refuses 1 'which has none' restore "$base" "$layer"
 refuses 1 "$work/none" restore "$layer" "nbd+unix:///?socket=$work/none"
 
+# The state of the machine alone.
+succeeds state served/layer served.state
+succeeds state "$layer" "$base" state
+cmp served.state state || fail "the state in an export is another one"
+
 # On demand; the server of the base dies before all of it was read, and comes back.
 start second restore "$layer" "$base"
 await_socket second
@@ -69,6 +75,7 @@ ask third quit
 ends 0
 "$lazymem" verify --parent next --parent "$layer" --parent "$base" last >/dev/null ||
 	fail "a layer over an export is damaged"
+succeeds state next "$layer" "$base" state
 sound ./*.serial
 
 # Who ends a guest does not wait for a server that has gone.
@@ -81,3 +88,20 @@ done
 ask lost resume
 ask lost quit
 ends 0
+
+# A server may let in one client only, which the guest is: its snapshots need no more. Nor does who
+# ends it wait for one that is being written when the server goes.
+serve base limit limit=1
+start alone restore --paused "$uri"
+await_socket alone
+for name in over overmore; do
+	ask alone snapshot "$name"
+	grep -q '^layer ' "$work/output" || fail "no layer"
+done
+kill -KILL "$server"
+wait "$server" 2>/dev/null || true
+"$program" snapshot --control alone.socket never >/dev/null 2>&1 &
+asker=$!
+ask alone quit
+ends 0
+! wait "$asker" || fail "a snapshot was written without its server"

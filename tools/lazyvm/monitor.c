@@ -115,13 +115,22 @@ static void wait_for_end(struct monitor *monitor, int signals, bool has_control)
 
 /* ---- a run -------------------------------------------------------------------------- */
 
+static int begin_snapshots(struct monitor *monitor, const struct lazymem_snapshot *parent)
+{
+	const struct guest_memory_options *memory = &machine_memory(monitor->machine)->options;
+
+	if (parent == NULL)
+		return 0;
+	return snapshots_begin(&monitor->snapshots, parent, memory->parts, memory->part_count);
+}
+
 static int begin(struct monitor *monitor, const struct monitor_options *options,
 		 struct control **ret_control)
 {
 	monitor->quit_fd = eventfd(0, EFD_CLOEXEC);
 	if (monitor->quit_fd < 0)
 		return fault("eventfd: %s", strerror(errno));
-	if (options->parent != NULL && snapshots_begin(&monitor->snapshots, options->parent) != 0)
+	if (begin_snapshots(monitor, options->parent) != 0)
 		return -1;
 	if (options->control != NULL && control_start(options->control, monitor, ret_control) != 0)
 		return -1;

@@ -69,7 +69,8 @@ static char *lasting_name(const char *name)
 	return copy;
 }
 
-int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent)
+int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent,
+		    struct lazymem_backing *const *parts, size_t part_count)
 {
 	for (size_t i = lazymem_snapshot_layer_count(parent); i-- > 0;) {
 		struct lazymem_snapshot_layer layer = {.size = sizeof(layer)};
@@ -84,7 +85,24 @@ int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *
 		}
 		put_first(snapshots, file);
 	}
+	/* Of files that were looked for there are fewer names than layers, and no objects. */
+	if (part_count == snapshots->count) {
+		snapshots->parts = parts;
+		snapshots->part_count = part_count;
+	}
 	return 0;
+}
+
+/* A server may let in nobody but the guest; and who ends the guest gives up its objects, and so ends
+ * whoever waits for one. */
+static void take_parts(const struct snapshots *snapshots, struct lazymem_backing **parts)
+{
+	const size_t own = snapshots->count - snapshots->part_count;
+
+	for (size_t i = 0; i < snapshots->part_count; i++) {
+		if (snapshots->parts[i] != NULL)
+			parts[own + i] = lazymem_backing_ref(snapshots->parts[i]);
+	}
 }
 
 /* As it was when it was last seen: its parents are where they were then, and not only where its
@@ -96,6 +114,7 @@ static int open_last(const struct snapshots *snapshots, struct lazymem_snapshot 
 
 	if (parts == NULL)
 		return fault("no memory for %zu files of a snapshot", snapshots->count);
+	take_parts(snapshots, parts);
 	error = opening_snapshot((const char *const *)snapshots->files, snapshots->count, parts,
 				 ret_snapshot);
 	opening_close(parts, snapshots->count);

@@ -12,7 +12,9 @@
  * is a layer over it. */
 struct snapshots {
 	char **files;
-	size_t count; /* 0: none yet */
+	size_t count;                         /* 0: none yet */
+	struct lazymem_backing *const *parts; /* of the last so many files; the caller's */
+	size_t part_count;
 };
 
 struct snapshot_result {
@@ -22,9 +24,10 @@ struct snapshot_result {
 	uint64_t bytes;        /* of pages in the snapshot that the guest has written */
 };
 
-/* Begin with the snapshot that the guest was restored from. 0, or -1 and a sentence in
- * fault_message(). */
-int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent);
+/* Begin with the snapshot that the guest was restored from. Where its files are objects, `parts` are
+ * these, and stay until the end. 0, or -1 and a sentence in fault_message(). */
+int snapshots_begin(struct snapshots *snapshots, const struct lazymem_snapshot *parent,
+		    struct lazymem_backing *const *parts, size_t part_count);
 
 /* Write a snapshot of the machine, which goes on meanwhile but for a short
  * pause. 0, or -1 and a sentence in fault_message(). */

@@ -47,7 +47,8 @@ int opening_snapshot(const char *const *names, size_t count, struct lazymem_back
 	if (!has_uri)
 		return lazymem_snapshot_open(names[0], &options, ret_snapshot);
 	for (size_t i = 0; i < count && error == 0; i++)
-		error = open_part(names[i], &files[i]);
+		if (files[i] == NULL)
+			error = open_part(names[i], &files[i]);
 	if (error == 0)
 		error = lazymem_snapshot_open_objects(files, count, ret_snapshot);
 	return error;

@@ -19,7 +19,8 @@ int opening_image(const char *name, struct lazymem_backing **ret_image);
 /* The snapshot of which the file and its parents have these names, the topmost first. Those
  * that are not named are looked for where the layers say, as long as all names are of files;
  * where one is a URI, all of them are opened as objects, and `files`, of which there are
- * `count`, all NULL, receives these, also when it fails. As above. */
+ * `count`, receives these where it has NULL, also when it fails; one that is there already
+ * is taken as it is. As above. */
 int opening_snapshot(const char *const *names, size_t count, struct lazymem_backing **files,
 		     struct lazymem_snapshot **ret_snapshot);
 
