@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands.h"
 #include "fault.h"
-#include "machine_state.h"
+#include "restore_source.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -51,33 +51,30 @@ static int write_file(const char *path, const struct machine_state *state)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	const int operand = arguments_parse(command, argc, argv, long_options, take, NULL, 2, 2);
-	struct lazymem_snapshot *snapshot;
-	struct machine_state state = {0};
-	int result;
+	const int operand = arguments_parse(command, argc, argv, long_options, take, NULL, 2, 1025);
+	const char *path = argv[argc - 1];
+	struct restore_source source = {0};
+	int result =
+		restore_source_open_snapshot(&source, argv + operand, (size_t)(argc - 1 - operand));
 
-	if (lazymem_snapshot_open(argv[operand], NULL, &snapshot) != 0) {
-		complain("%s", lazymem_error_message());
-		return EXIT_RUN_FAILED;
-	}
-	result = machine_state_from_snapshot(&state, snapshot);
 	if (result == 0)
-		result = check_path(snapshot, argv[operand + 1]);
+		result = check_path(source.snapshot, path);
 	if (result == 0)
-		result = write_file(argv[operand + 1], &state);
+		result = write_file(path, &source.state);
 	if (result != 0)
 		complain("%s", fault_message());
-	machine_state_free(&state);
-	lazymem_snapshot_unref(snapshot);
+	restore_source_close(&source);
 	return result == 0 ? EXIT_SUCCESS : EXIT_RUN_FAILED;
 }
 
 const struct command command_state = {
 	.name = "state",
-	.usage = "SNAPSHOT FILE",
+	.usage = "SNAPSHOT [PARENT ...] FILE",
 	.help = "Write the state of the machine in SNAPSHOT to FILE, for a restore from a raw "
 		"image,\n"
-		"which `lazymem export` makes of the memory.\n"
+		"which `lazymem export` makes of the memory. SNAPSHOT and its parents are named as "
+		"for\n"
+		"`lazyvm restore`.\n"
 		"\n"
 		"  --help\n",
 	.run = run,
