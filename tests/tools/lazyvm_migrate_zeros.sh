@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$work"
 needs_network
 
-destination_of
+destination_of --timeout 60
 cat >source.py <<'PYTHON'
 import re, socket, struct, subprocess, sys, zlib
 
@@ -123,7 +123,7 @@ try:
 finally:
     server.kill()
 PYTHON
-ip netns exec "$left" python3 source.py $here $there "$port" ||
+timeout 200 ip netns exec "$left" python3 source.py $here $there "$port" ||
 	fail "not as it should be: $(cat destination.errors)"
 source_of
 depart

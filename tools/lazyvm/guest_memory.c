@@ -222,6 +222,7 @@ int guest_memory_create(const struct guest_memory_shape *shape,
 	memory = calloc(1, sizeof(*memory));
 	if (memory == NULL)
 		return fault("no memory for a guest");
+	pthread_mutex_init(&memory->lock, NULL);
 	memory->shape = *shape;
 	memory->options = *options;
 	take_references(&memory->options);
@@ -281,7 +282,9 @@ int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty 
 		.present = present,
 	};
 
-	if (lazymem_handler_create(&handler, &memory->handler) != 0)
+	if (lazymem_dirty_create(memory->memory, &memory->settled) != 0 ||
+	    (present != NULL && lazymem_dirty_merge(memory->settled, present) != 0) ||
+	    lazymem_handler_create(&handler, &memory->handler) != 0)
 		return fault_of_library("cannot serve the memory of the guest");
 	if (lazymem_handler_attach(memory->handler, memory->memory, &options,
 				   &memory->attachment) != 0)
@@ -291,8 +294,28 @@ int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty 
 
 int guest_memory_discard(struct guest_memory *memory, uint64_t start, uint64_t length)
 {
-	if (lazymem_memory_discard(memory->memory, (lazymem_guest_address){start}, length) != 0)
+	const struct lazymem_guest_range range = {{start}, length};
+
+	if (lazymem_memory_discard(memory->memory, range.start, length) != 0)
 		return fault_of_library(NULL);
+	if (memory->settled == NULL)
+		return 0;
+	pthread_mutex_lock(&memory->lock);
+	(void)lazymem_dirty_add(memory->settled, range); /* it was discarded, so it is sound */
+	pthread_mutex_unlock(&memory->lock);
+	return 0;
+}
+
+int guest_memory_copy_settled(struct guest_memory *memory, struct lazymem_dirty **ret_settled)
+{
+	struct lazymem_dirty *settled;
+
+	if (lazymem_dirty_create(memory->memory, &settled) != 0)
+		return fault_of_library(NULL);
+	pthread_mutex_lock(&memory->lock);
+	(void)lazymem_dirty_merge(settled, memory->settled); /* of the same memory */
+	pthread_mutex_unlock(&memory->lock);
+	*ret_settled = settled;
 	return 0;
 }
 
@@ -334,10 +357,12 @@ void guest_memory_destroy(struct guest_memory *memory)
 	guest_memory_let_go(memory);
 	lazymem_handler_destroy(
 		memory->handler); /* NULL is allowed; nothing is attached any more */
+	lazymem_dirty_destroy(memory->settled);
 	lazymem_memory_unref(memory->memory);
 	lazymem_backing_unref(memory->options.backing);
 	for (size_t i = 0; i < GUEST_MEMORY_REGIONS_MAX; i++)
 		lazymem_backing_unref(memory->options.region_backings[i]);
+	pthread_mutex_destroy(&memory->lock);
 	free(memory->failure);
 	free(memory);
 }

@@ -9,7 +9,9 @@
 #ifndef LAZYVM_GUEST_MEMORY_H
 #define LAZYVM_GUEST_MEMORY_H
 
+#include <lazymem/dirty.h>
 #include <lazymem/handler.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +69,8 @@ struct guest_memory {
 	struct lazymem_memory *memory;
 	struct lazymem_handler *handler;
 	struct lazymem_attachment *attachment; /* NULL: not attached yet */
+	pthread_mutex_t lock;                  /* of the next */
+	struct lazymem_dirty *settled;         /* what is never read: NULL before it is attached */
 	char *_Atomic failure;                 /* about the first page that was poisoned */
 };
 
@@ -96,6 +100,10 @@ int guest_memory_attach(struct guest_memory *memory, const struct lazymem_dirty 
 /* Give pages back: they read as zeros. The range comes from a guest, and is trusted in nothing. Any
  * thread. */
 int guest_memory_discard(struct guest_memory *memory, uint64_t start, uint64_t length);
+
+/* Pages that are never read any more, whatever there is to read: they were present when the memory
+ * was attached, or were given back since. The set is the caller's to destroy. Any thread. */
+int guest_memory_copy_settled(struct guest_memory *memory, struct lazymem_dirty **ret_settled);
 
 /* The sentence on the first page that could not be read and was poisoned; NULL: none.
  * Any thread. */

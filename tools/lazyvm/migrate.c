@@ -201,8 +201,7 @@ static int prepare(struct migration *migration)
 {
 	if (create_sets(migration) != 0 || migrate_connect(migration) != LINK_OK ||
 	    greet(migration) != LINK_OK ||
-	    migrate_populate(machine_memory(migration->monitor->machine), NULL, tick, migration) !=
-		    0 ||
+	    migrate_populate(machine_memory(migration->monitor->machine), tick, migration) != 0 ||
 	    offer_memory(migration) != LINK_OK)
 		return -1;
 	migrate_set_phase(MIGRATE_COPYING, false);

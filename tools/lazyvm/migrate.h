@@ -112,11 +112,9 @@ void migrate_resume_guest(struct migration *migration);
 
 /* ---- migrate_memory.c */
 
-/* Read what the guest has not touched yet, so that its memory can be read by others, but for
- * `present`, of which nothing is missing (NULL: no such). `tick` is called now and then, and may
- * fail. */
-int migrate_populate(struct guest_memory *memory, const struct lazymem_dirty *present,
-		     int (*tick)(void *context), void *context);
+/* Read what the guest has not touched yet, so that its memory can be read by others. `tick` is
+ * called now and then, and may fail. */
+int migrate_populate(struct guest_memory *memory, int (*tick)(void *context), void *context);
 
 /* The first part of the range that is not in the set (NULL: empty): *range is what lies behind it
  * then. False: there is none. */

@@ -7,10 +7,10 @@
  * guest's backing object has data for is read. What it calls zero may stay a hole.
  *
  * A prefetch may leave pages that could not be read. So afterwards each page that
- * may be missing where there should be data is touched: it is there, or zero by
- * right, since the guest gave it back, or is read now, or cannot be read. Where memory
- * has a file of base pages, what may be missing is a hole of it; a file of hugetlb pages
- * tells no holes.
+ * may be missing where there should be data is touched: it is there, or is read now, or cannot be
+ * read. Where memory has a file of base pages, what may be missing is a hole of it; a file of
+ * hugetlb pages tells no holes. What was given back is zeros by right, whatever the backing object
+ * has there: it is left alone, or it would be made.
  *
  * The same is done where a guest has arrived, before the source is let go. Once all of it was
  * there nothing is missing ever again: what the guest gives back is zeros. Then nothing is
@@ -75,19 +75,19 @@ static int add_range(struct ranges *ranges, struct lazymem_guest_range range)
 	return 0;
 }
 
-static int add_gaps(struct ranges *ranges, const struct lazymem_dirty *present,
+static int add_gaps(struct ranges *ranges, const struct lazymem_dirty *settled,
 		    struct lazymem_guest_range range)
 {
 	struct lazymem_guest_range gap;
 
-	while (migrate_take_gap(present, &range, &gap))
+	while (migrate_take_gap(settled, &range, &gap))
 		if (add_range(ranges, gap) != 0)
 			return -1;
 	return 0;
 }
 
 /* What the region's backing object has data for. */
-static int find_data(struct lazymem_region *region, const struct lazymem_dirty *present,
+static int find_data(struct lazymem_region *region, const struct lazymem_dirty *settled,
 		     struct ranges *ranges)
 {
 	struct lazymem_backing *backing = lazymem_region_backing(region);
@@ -101,7 +101,7 @@ static int find_data(struct lazymem_region *region, const struct lazymem_dirty *
 		if (lazymem_backing_extent(backing, offset + at, length - at, &extent) != 0)
 			return fault_of_library("the holes of the guest's memory");
 		if (extent.kind == LAZYMEM_EXTENT_DATA &&
-		    add_gaps(ranges, present,
+		    add_gaps(ranges, settled,
 			     (struct lazymem_guest_range){{base + at}, extent.length}) != 0)
 			return -1;
 		at += extent.length;
@@ -109,11 +109,11 @@ static int find_data(struct lazymem_region *region, const struct lazymem_dirty *
 	return 0;
 }
 
-static int find_all_data(struct lazymem_memory *memory, const struct lazymem_dirty *present,
+static int find_all_data(struct lazymem_memory *memory, const struct lazymem_dirty *settled,
 			 struct ranges *ranges)
 {
 	for (size_t i = 0; i < lazymem_memory_region_count(memory); i++)
-		if (find_data(lazymem_memory_region(memory, i), present, ranges) != 0)
+		if (find_data(lazymem_memory_region(memory, i), settled, ranges) != 0)
 			return -1;
 	return 0;
 }
@@ -235,16 +235,18 @@ static int populate(struct guest_memory *memory, const struct ranges *ranges,
 	return 0;
 }
 
-int migrate_populate(struct guest_memory *memory, const struct lazymem_dirty *present,
-		     int (*tick)(void *context), void *context)
+int migrate_populate(struct guest_memory *memory, int (*tick)(void *context), void *context)
 {
 	struct ranges ranges = {0};
+	struct lazymem_dirty *settled = NULL;
 	int result = -1;
 
 	if (atomic_load(&is_whole))
 		return 0;
-	if (find_all_data(memory->memory, present, &ranges) == 0)
+	if (guest_memory_copy_settled(memory, &settled) == 0 &&
+	    find_all_data(memory->memory, settled, &ranges) == 0)
 		result = populate(memory, &ranges, tick, context);
+	lazymem_dirty_destroy(settled);
 	free(ranges.items);
 	if (result == 0)
 		atomic_store(&is_whole, true);

@@ -317,12 +317,13 @@ static int drop_written(struct arrival *arrival)
  * zeros. */
 int arrival_fill_zeros(struct arrival *arrival)
 {
-	struct lazymem_memory *memory = machine_memory(arrival->machine)->memory;
+	struct guest_memory *memory = machine_memory(arrival->machine);
 	struct lazymem_guest_range range = {{0}, 0};
 
 	while (lazymem_dirty_next(arrival->zeros, range.start, &range) == 0) {
-		if (lazymem_memory_discard(memory, range.start, range.length) != 0 ||
-		    lazymem_dirty_add(arrival->present, range) != 0)
+		if (guest_memory_discard(memory, range.start.value, range.length) != 0)
+			return -1;
+		if (lazymem_dirty_add(arrival->present, range) != 0)
 			return fault_of_library("what the source says is zeros");
 		if (lazymem_guest_address_add(range.start, range.length, &range.start) != 0)
 			break;

@@ -414,7 +414,7 @@ int arrival_fill(struct arrival *arrival)
 	for (size_t i = 0; i < arrival->hello.memory.region_count; i++)
 		if (lazymem_nbd_update_extents(arrival->backings[i]) != 0)
 			return fault_of_library("the holes of the source's memory");
-	return migrate_populate(machine_memory(arrival->machine), arrival->present, tick, arrival);
+	return migrate_populate(machine_memory(arrival->machine), tick, arrival);
 }
 
 static uint64_t received(const struct arrival *arrival)
