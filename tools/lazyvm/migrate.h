@@ -85,6 +85,9 @@ void migrate_show_progress(const struct wire_progress *progress);
 int migrate_commit(void);
 bool migrate_is_committed(void);
 
+/* The guest is about to be resumed here after all: to others, the migration is over. */
+void migrate_take_back(void);
+
 /* The guest is to be resumed here, come what may. */
 bool migrate_is_forced(void);
 

@@ -180,9 +180,11 @@ static int settle(struct migration *migration, enum fate fate)
 			    migration->options->address);
 		return 0;
 	case FATE_NEVER_RAN:
+		migrate_take_back();
 		migrate_resume_guest(migration);
 		return -1;
 	case FATE_FORCED:
+		migrate_take_back();
 		migrate_resume_guest(migration);
 		return fault("the guest was taken back by force; it may run at %s as well",
 			     migration->options->address);

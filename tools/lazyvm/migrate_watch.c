@@ -19,6 +19,7 @@ static struct {
 	enum migrate_phase phase;
 	bool is_lost;   /* there is no connection; after the switch-over */
 	bool is_forced; /* the guest is to be resumed here, come what may */
+	bool is_back;   /* it is here again, for good; what is left is to tidy up */
 	int stop_fd;
 	char destination[128];
 	struct wire_progress progress;
@@ -43,7 +44,7 @@ void migrate_describe(char *text, size_t length)
 
 	text[0] = '\0';
 	pthread_mutex_lock(&current.lock);
-	if (current.phase != MIGRATE_NONE)
+	if (current.phase != MIGRATE_NONE && !current.is_back)
 		snprintf(text, length, " migration=%s destination=%s%s there=%" PRIu64 "/%" PRIu64,
 			 names[current.phase], current.destination,
 			 current.is_lost ? " destination-lost=yes" : "", current.progress.populated,
@@ -64,7 +65,7 @@ int migrate_cancel(bool force)
 	int result = 0;
 
 	pthread_mutex_lock(&current.lock);
-	if (current.phase == MIGRATE_NONE)
+	if (current.phase == MIGRATE_NONE || current.is_back)
 		result = fault("no migration is under way");
 	else if (current.phase >= MIGRATE_SWITCHING && !force)
 		result = fault("the guest was switched over to %s and may run there: it is given "
@@ -83,11 +84,18 @@ int migrate_check_here(void)
 	int result = 0;
 
 	pthread_mutex_lock(&current.lock);
-	if (current.phase >= MIGRATE_SWITCHING)
+	if (current.phase >= MIGRATE_SWITCHING && !current.is_back)
 		result = fault("the guest was switched over to %s, and can be paused only there",
 			       current.destination);
 	pthread_mutex_unlock(&current.lock);
 	return result;
+}
+
+void migrate_take_back(void)
+{
+	pthread_mutex_lock(&current.lock);
+	current.is_back = true;
+	pthread_mutex_unlock(&current.lock);
 }
 
 bool migrate_is_forced(void)
@@ -125,6 +133,7 @@ int migrate_begin(const struct migrate_options *options, int *ret_stop_fd)
 	current.phase = MIGRATE_PREPARING;
 	current.is_lost = false;
 	current.is_forced = false;
+	current.is_back = false;
 	current.progress = (struct wire_progress){0};
 	snprintf(current.destination, sizeof(current.destination), "%s", options->address);
 	pthread_mutex_unlock(&current.lock);
